@@ -1,0 +1,1 @@
+"""Brain tumour segmentation on the LGG MRI data set."""

@@ -1,0 +1,1 @@
+"""A three-layer network on MNIST, written in plain TensorFlow."""

@@ -1,0 +1,55 @@
+"""Load one section of `params.yaml` into the frozen dataclass of the stage that owns it."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from stages.errors import BadParameters
+
+PARAMS_FILE = Path("params.yaml")
+STRICT_KEYS = ConfigDict(extra="forbid")
+"""The config of every parameter class: a misspelt key is an error, not a default."""
+
+T = TypeVar("T")
+
+
+def load(cls: type[T], section: str, path: Path = PARAMS_FILE) -> T:
+    """Read `section` ("lgg.train") of `path` as a `cls`.
+
+    Raises:
+        BadParameters: no such file or section, not YAML, or values that `cls` does not take;
+            every bad value is named by its full key.
+    """
+    values: Any = _document(path)
+    for depth, key in enumerate(keys := section.split(".")):
+        if not isinstance(values, dict) or key not in values:
+            missing = ".".join(keys[: depth + 1])
+            raise BadParameters(f"{path}: there is no section {missing}; compare with profiles/blog.yaml")
+        values = values[key]
+    try:
+        return TypeAdapter(cls).validate_python(values)
+    except ValidationError as error:
+        lines = [_line(section, detail) for detail in error.errors(include_url=False)]
+        raise BadParameters(f"{path}: " + "; ".join(lines)) from None
+
+
+def _document(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadParameters(f"{path}: no such file; run from the repository's root") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise BadParameters(f"{path}: not valid YAML ({reason})") from None
+
+
+def _line(section: str, detail: Any) -> str:
+    key = ".".join([section, *(str(part) for part in detail["loc"])])
+    if detail["type"] == "missing":
+        return f"{key} is missing"
+    if detail["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
+        return f"{key} is not a known parameter"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{key} is {detail['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,1 @@
+"""Bayesian and maximum-likelihood regression of a noisy line with TensorFlow Probability."""
