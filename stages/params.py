@@ -1,10 +1,12 @@
 """Load one section of `params.yaml` into the frozen dataclass of the stage that owns it."""
 
+import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from stages.errors import BadParameters
 
@@ -29,7 +31,8 @@ def load(cls: type[T], section: str, path: Path = PARAMS_FILE) -> T:
             raise BadParameters(f"{path}: there is no section {missing}; compare with profiles/blog.yaml")
         values = values[key]
     try:
-        return TypeAdapter(cls).validate_python(values)
+        # As JSON, where strict means that 3 is not "3" nor true, but a mapping may still become a dataclass.
+        return TypeAdapter(cls).validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         lines = [_line(section, detail) for detail in error.errors(include_url=False)]
         raise BadParameters(f"{path}: " + "; ".join(lines)) from None
@@ -37,10 +40,11 @@ def load(cls: type[T], section: str, path: Path = PARAMS_FILE) -> T:
 
 def _document(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        # DVC's own parser: YAML 1.2, in which 1e-4 is a number and a key stands once.
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadParameters(f"{path}: no such file; run from the repository's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise BadParameters(f"{path}: not valid YAML ({reason})") from None
 

@@ -5,6 +5,7 @@ split.csv    patient,subset                               `subset` is train or v
 weights.csv  slice,weight                                 training slices only; the weights sum to 1
 """
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -21,23 +22,46 @@ WEIGHTS = {"slice": "int64", "weight": "float64"}
 
 
 def read_slices(path: Path) -> pd.DataFrame:
-    """One row a slice, in the order of the arrays."""
-    return _read(path, SLICES)
+    """One row a slice, in the order of the arrays.
+
+    Raises:
+        BadInput: no such file, no such table, or `slice` does not count its rows from 0.
+    """
+    table = _read(path, SLICES)
+    _require(path, np.array_equal(table["slice"], np.arange(len(table))), "column slice does not count 0, 1, 2 ...")
+    _require(path, not table.duplicated(["patient", "number"]).any(), "a slice of a patient stands there twice")
+    _require(path, bool((table["tumour_px"] >= 0).all()), "column tumour_px has a negative number")
+    return table
 
 
 def read_split(path: Path) -> pd.DataFrame:
-    """One row a patient."""
-    return _read(path, SPLIT)
+    """One row a patient.
+
+    Raises:
+        BadInput: no such file, no such table, a patient twice, or a subset other than train and validation.
+    """
+    table = _read(path, SPLIT)
+    _require(path, table["patient"].is_unique, "a patient stands there twice")
+    _require(path, bool(table["subset"].isin(["train", "validation"]).all()), "a subset is not train or validation")
+    return table
 
 
 def read_weights(path: Path) -> pd.DataFrame:
-    """One row a training slice, ascending."""
-    return _read(path, WEIGHTS)
+    """One row a training slice, ascending.
+
+    Raises:
+        BadInput: no such file, no such table, slices out of order, or weights that are no probabilities.
+    """
+    table = _read(path, WEIGHTS)
+    _require(path, bool((table["slice"].diff().iloc[1:] > 0).all()), "column slice does not ascend")
+    probabilities = bool((table["weight"] >= 0).all()) and math.isclose(table["weight"].sum(), 1, abs_tol=1e-9)
+    _require(path, probabilities, "column weight does not sum to 1, or has a negative number")
+    return table
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write any of the tables; floats keep all their bits, lines end in a bare newline."""
-    table.to_csv(path, index=False, lineterminator="\n", float_format="%.17g")
+    """Write any of the tables; a float as its repr, so that all its bits are kept; lines end in a bare newline."""
+    table.to_csv(path, index=False, lineterminator="\n")
 
 
 def rows(slices: pd.DataFrame, split: pd.DataFrame, subset: Subset) -> NDArray[np.int64]:
@@ -59,8 +83,15 @@ def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; run dvc repro") from None
     except ValueError as error:
-        raise BadInput(f"{path}: not a table of {', '.join(columns)} ({error}); run dvc repro") from None
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path}: not a table of {', '.join(columns)} ({reason}); run dvc repro") from None
     if list(table.columns) != list(columns):
         found = ", ".join(map(str, table.columns))
         raise BadInput(f"{path}: has columns {found}, not {', '.join(columns)}; run dvc repro")
+    _require(path, len(table) > 0, "it has no row")
     return table
+
+
+def _require(path: Path, holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise BadInput(f"{path}: {otherwise}; run dvc repro")

@@ -1,0 +1,36 @@
+# Everything that a new machine needs: Python 3.11 to 3.13 with venv, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+# stages run as `python -m stages…`: let that be the environment's python
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run test lint lock clean
+
+run: $(READY)  ## the whole pipeline on the parameters in params.yaml, then one table of all metrics
+	dvc repro
+	python -m flows.report
+
+test: $(READY)  ## the whole test suite
+	python -m pytest
+
+lint: $(READY)  ## format, lint and types
+	ruff format --check .
+	ruff check .
+	mypy
+
+lock: $(READY)  ## pin the newest versions that pyproject.toml admits
+	uv pip compile -q --upgrade --universal --no-header --no-annotate --group dev pyproject.toml -o requirements.lock
+
+clean:  ## forget the environment; data and results stay
+	rm -rf .venv
+
+$(READY): requirements.lock
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"gliaflow needs Python 3.11 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	touch $@

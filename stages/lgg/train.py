@@ -1,0 +1,255 @@
+"""Train the U-Net.
+
+Inputs:  a folder with images.npy (N H W 3 uint8), masks.npy (N H W uint8 in {0, 1}), slices.csv, split.csv, weights.csv
+Outputs: a folder of weights (last.pt, best.pt by validation loss, and epoch-001.pt … when all are kept); the curves
+
+Shapes: N slices, B items of a batch, V volumes (one a patient), H = W pixels. All slices stay on the device as
+uint8; drawing by weight, scaling, augmentation and losses happen there, and no step waits for the host.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Generator, Tensor
+
+from stages.atomic import staged
+from stages.command import run
+from stages.errors import BadInput, BadParameters
+from stages.lgg import optimizer, resume
+from stages.lgg.augment import Augmentation, augment, scale_intensity
+from stages.lgg.losses import segmentation_loss
+from stages.lgg.slices import read_slices, read_split, read_weights, rows
+from stages.lgg.unet import Network, UNet
+from stages.params import STRICT_KEYS, load
+
+FILES = ("images.npy", "masks.npy", "slices.csv", "split.csv", "weights.csv")
+THRESHOLD = 0.5  # probability from which a pixel counts as tumour in the curve of the validation Dice
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
+class Loss:
+    """Weights of the parts of the loss."""
+
+    bce: Annotated[float, Field(ge=0)]
+    dice: Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
+class TrainParams:
+    """Parameters of lgg.train."""
+
+    seed: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=1)]
+    """Each as many draws as there are training slices."""
+    batch: Annotated[int, Field(ge=1)]
+    """Slices a step."""
+    network: Network
+    loss: Loss
+    optimizer: optimizer.Optimizer
+    augment: Augmentation
+    precision: Literal["float32", "bfloat16"]
+    """Of convolutions; weights and losses are float32 always."""
+    threads: Annotated[int, Field(ge=1)]
+    """CPU threads; the bits of the weights depend on it."""
+    keep: Literal["last-and-best", "all"]
+    """Which epochs' weights come out."""
+
+
+class Slices(NamedTuple):
+    """Slices on the device."""
+
+    images: Tensor  # N H W 3 uint8
+    masks: Tensor  # N H W uint8 in {0, 1}
+    volumes: Tensor  # N int64, the index of each slice's patient among the V of this set
+
+
+class Epoch(NamedTuple):
+    """What one epoch leaves."""
+
+    metrics: resume.Metrics
+    state: dict[str, Any]  # weights under "unet", and all else from which `train` goes on
+
+
+def train(
+    training: Slices,
+    weights: NDArray[np.float64],
+    validation: Slices,
+    params: TrainParams,
+    state: dict[str, Any] | None = None,
+) -> Iterator[Epoch]:
+    """Yield an `Epoch` as each ends; given the `state` of an earlier one, only those that follow it.
+
+    Every draw of an epoch comes from the seed and the epoch's number alone, so the epochs are the same bits
+    whether or not training was broken off between them. `weights` are the probabilities of the training slices.
+
+    Raises:
+        BadParameters: the loss is no longer a number.
+    """
+    device = training.images.device
+    with _seeded(params.seed, 0, device):
+        unet = UNet(params.network).to(device).to(memory_format=torch.channels_last)
+    steps = math.ceil(len(weights) / params.batch)
+    optim, schedule = optimizer.build(unet, params.optimizer, params.epochs * steps)
+    cumulative = torch.from_numpy(np.cumsum(weights)).to(device)  # N float64
+    if state:
+        unet.load_state_dict(state["unet"])
+        optim.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+    for number in range(state["epoch"] + 1 if state else 1, params.epochs + 1):
+        unet.train()
+        sums = torch.zeros(3, device=device)
+        with _seeded(params.seed, number, device) as generator:
+            drawn = _draw(cumulative, generator).split(params.batch)
+            for chosen in drawn:
+                images, masks = augment(*_batch(training, chosen), params.augment, generator)
+                logits = _forward(unet, images, params)
+                loss, *parts = segmentation_loss(logits, masks, bce=params.loss.bce, dice=params.loss.dice)
+                optim.zero_grad()
+                loss.backward()
+                optim.step()
+                schedule.step()
+                sums += torch.stack([loss, *parts]).detach()
+        metrics = _named("train", sums / len(drawn)) | _validate(unet, validation, params)
+        if not math.isfinite(metrics["train/loss"]):
+            raise BadParameters(f"training loss is {metrics['train/loss']} in epoch {number}: lower the learning rate")
+        states = {"unet": unet.state_dict(), "optimizer": optim.state_dict(), "schedule": schedule.state_dict()}
+        yield Epoch(metrics, states | {"epoch": number})
+
+
+@contextmanager
+def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[Generator]:
+    """A generator on the device; torch's own, which initial weights and dropout draw from, are seeded alike inside."""
+    drawn = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]) >> 1  # torch takes 63 bits
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(drawn)
+        yield Generator(device).manual_seed(drawn)
+
+
+def _draw(cumulative: Tensor, generator: Generator) -> Tensor:
+    """As many slices as there are, by weight and with replacement: N int64.
+
+    In float64 and without `torch.multinomial`, whose probabilities are float32 and end at 2^24 categories.
+    """
+    points = torch.rand(len(cumulative), generator=generator, device=cumulative.device, dtype=torch.float64)
+    return torch.searchsorted(cumulative, points * cumulative[-1], right=True).clamp_(max=len(cumulative) - 1)
+
+
+def _batch(slices: Slices, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Images B 3 H W, channels last in memory as in the arrays, and masks B 1 H W, both float32."""
+    images = scale_intensity(slices.images[chosen].permute(0, 3, 1, 2))
+    return images, slices.masks[chosen][:, None].float()
+
+
+def _forward(unet: UNet, images: Tensor, params: TrainParams) -> Tensor:
+    """Logits B 1 H W float32."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
+        logits: Tensor = unet(images.contiguous(memory_format=torch.channels_last))
+    return logits.float()
+
+
+@torch.no_grad()
+def _validate(unet: UNet, validation: Slices, params: TrainParams) -> resume.Metrics:
+    """Losses over consecutive batches in the order of the slices, and the mean Dice of whole volumes."""
+    unet.eval()
+    device = validation.images.device
+    sums = torch.zeros(3, device=device)
+    volumes = int(validation.volumes[-1]) + 1
+    overlap, sizes = torch.zeros(2, volumes, device=device, dtype=torch.float64)  # V pixels
+    batches = torch.arange(len(validation.images), device=device).split(params.batch)
+    for chosen in batches:
+        images, masks = _batch(validation, chosen)
+        logits = _forward(unet, images, params)
+        sums += torch.stack(segmentation_loss(logits, masks, bce=params.loss.bce, dice=params.loss.dice))
+        predicted = (logits.sigmoid() >= THRESHOLD).float()
+        for total, pixels in ((overlap, 2 * predicted * masks), (sizes, predicted + masks)):
+            total.index_add_(0, validation.volumes[chosen], pixels.sum((1, 2, 3), dtype=torch.float64))
+    dice = (overlap / sizes).nanmean()  # a volume empty in both is 0/0 and does not count
+    return _named("validation", sums / len(batches)) | {"validation/dice_per_volume_mean": dice.item()}
+
+
+def _named(subset: str, means: Tensor) -> resume.Metrics:
+    """Means over batches by name; reading them is the one wait for the device in an epoch."""
+    return dict(
+        zip((f"{subset}/{name}" for name in ("loss", "bce", "batch_soft_dice_loss")), means.tolist(), strict=True)
+    )
+
+
+def _load(data: Path, multiple: int, device: torch.device) -> tuple[Slices, NDArray[np.float64], Slices]:
+    """Training slices, their weights, validation slices."""
+    table, weights = read_slices(data / "slices.csv"), read_weights(data / "weights.csv")
+    split = read_split(data / "split.csv")
+    chosen = {"train": rows(table, split, "train"), "validation": rows(table, split, "validation")}
+    if not np.array_equal(weights["slice"], chosen["train"]):
+        raise BadInput(f"{data / 'weights.csv'}: not the training slices of split.csv; run dvc repro lgg-weigh")
+    images, masks = (np.load(data / name, mmap_mode="r") for name in FILES[:2])
+    if images.shape[1] % multiple:
+        raise BadParameters(
+            f"params.yaml: slices of {images.shape[1]} px cannot be halved as often as lgg.train.network.depth asks; "
+            f"set lgg.pack.size to a multiple of {multiple}"
+        )
+    volumes = table["patient"].to_numpy()
+    training, validation = (
+        Slices(
+            torch.from_numpy(images[some]).to(device),
+            torch.from_numpy(masks[some]).to(device),
+            torch.from_numpy(np.unique(volumes[some], return_inverse=True)[1]).to(device),
+        )
+        for some in chosen.values()
+    )
+    return training, weights["weight"].to_numpy(), validation
+
+
+def main(data: Path, *, model: Path, curves: Path) -> None:
+    """Train the U-Net on DATA, a folder of arrays and tables, into the folder MODEL; log curves to CURVES.
+
+    Broken off at any moment, the next run with the same parameters, data and code goes on from the last epoch.
+    Parameters: lgg.train of params.yaml. TensorBoard: runs/lgg-train.
+    """
+    from dvclive import Live
+    from tensorboardX import SummaryWriter
+    from tqdm import tqdm
+
+    params = load(TrainParams, "lgg.train")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True)
+    training, weights, validation = _load(data, params.network.multiple, device)
+    key = resume.key(params, [data / name for name in FILES], device)
+    progress = resume.Progress(Path(".state/lgg-train") / key, params.network, keep_all=params.keep == "all")
+    with (
+        # Curves grow while training goes on, for `dvc plots show`; so they are not staged as the weights are.
+        Live(str(curves), dvcyaml=None, save_dvc_exp=False, report=None) as live,
+        SummaryWriter(f"runs/lgg-train/{key}", purge_step=0) as board,
+        tqdm(total=params.epochs, initial=len(progress.history), unit="epoch", disable=None) as bar,
+    ):
+
+        def log(metrics: resume.Metrics) -> None:
+            for name, value in metrics.items():
+                live.log_metric(name, value)
+                board.add_scalar(name, value, live.step + 1)
+            live.next_step()
+
+        for metrics in progress.history:
+            log(metrics)
+        for epoch in train(training, weights, validation, params, progress.state):
+            progress.save(epoch.metrics, epoch.state)
+            log(epoch.metrics)
+            bar.update()
+            bar.set_postfix(
+                {name: f"{value:.3f}" for name, value in epoch.metrics.items() if name.endswith(("/loss", "mean"))}
+            )
+    with staged(model) as (folder,):
+        progress.export(folder)
+    progress.discard()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,281 @@
+import dataclasses
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from stages.errors import BadInput, BadParameters
+from stages.lgg import resume
+from stages.lgg.checkpoint import load_tensors, load_unet, save_tensors
+from stages.lgg.slices import write_table
+from stages.lgg.train import Epoch, Slices, TrainParams, _draw, _load, train
+from stages.lgg.unet import UNet
+
+ROOT = Path(__file__).parents[3]
+SIZE = 16
+CPU = torch.device("cpu")
+VALUES: dict[str, Any] = {
+    "seed": 1,
+    "epochs": 3,
+    "batch": 4,
+    "network": {"width": 8, "depth": 2, "norm": "batch", "dropout": 0.2},
+    "loss": {"bce": 0.5, "dice": 0.5},
+    "optimizer": {
+        "name": "adamw",
+        "learning_rate": 0.01,
+        "momentum": 0.9,
+        "weight_decay": 0.01,
+        "schedule": "one-cycle",
+    },
+    "augment": {"scale": 0.05, "rotation_degrees": 15, "flip": 0.5},
+    "precision": "float32",
+    "threads": 1,
+    "keep": "last-and-best",
+}
+
+
+def params(**changes: object) -> TrainParams:
+    return TypeAdapter(TrainParams).validate_python(VALUES | changes)
+
+
+def squares(count: int, seed: int) -> Slices:
+    """Noise with a bright square in the second channel of most slices; four slices a volume."""
+    draw = np.random.default_rng(seed)
+    images = draw.integers(0, 60, (count, SIZE, SIZE, 3), dtype=np.uint8)
+    masks = np.zeros((count, SIZE, SIZE), np.uint8)
+    for index, (top, left) in enumerate(draw.integers(0, SIZE - 6, (count, 2))):
+        if index % 4:
+            masks[index, top : top + 6, left : left + 6] = 1
+    images[..., 1] += 120 * masks
+    return Slices(torch.from_numpy(images), torch.from_numpy(masks), torch.arange(count) // 4)
+
+
+TRAINING, VALIDATION = squares(21, 1), squares(8, 2)  # 21: the last batch is one slice
+EVEN = np.full(21, 1 / 21)
+
+
+def run(chosen: TrainParams, state: dict[str, Any] | None = None) -> list[Epoch]:
+    """All epochs, their states copied as they come since training goes on in place."""
+    return [
+        Epoch(epoch.metrics, {**epoch.state, "unet": {k: v.clone() for k, v in epoch.state["unet"].items()}})
+        for epoch in train(TRAINING, EVEN, VALIDATION, chosen, state)
+    ]
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_training_learns_the_squares() -> None:
+    epochs = run(params(epochs=15))
+    assert epochs[-1].metrics["validation/dice_per_volume_mean"] > 0.9
+    assert epochs[-1].metrics["train/loss"] < epochs[0].metrics["train/loss"] / 2
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
+def test_a_resumed_training_has_the_bits_of_an_unbroken_one(tmp_path: Path, name: str, schedule: str) -> None:
+    chosen = params(optimizer=VALUES["optimizer"] | {"name": name, "schedule": schedule})
+    unbroken = run(chosen)
+    for epoch in itertools.islice(train(TRAINING, EVEN, VALIDATION, chosen), 1):
+        save_tensors(epoch.state, tmp_path / "state.pt")
+    torch.rand(7)  # whatever else draws in between
+    resumed = run(chosen, load_tensors(tmp_path / "state.pt"))
+    assert [epoch.metrics for epoch in resumed] == [epoch.metrics for epoch in unbroken[1:]]
+    assert equal(resumed[-1].state["unet"], unbroken[-1].state["unet"])
+
+
+def test_the_seed_decides_and_the_global_one_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    one, again, other = run(params(epochs=1)), run(params(epochs=1)), run(params(epochs=1, seed=2))
+    assert equal(one[0].state["unet"], again[0].state["unet"])
+    assert not equal(one[0].state["unet"], other[0].state["unet"])
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_loss_that_is_no_number_stops_with_advice() -> None:
+    wild = VALUES["optimizer"] | {"name": "sgd", "learning_rate": 1e30, "schedule": "constant"}
+    with pytest.raises(BadParameters, match="epoch 1: lower the learning rate"):
+        run(params(optimizer=wild, network=VALUES["network"] | {"norm": "none"}))
+
+
+def test_slices_are_drawn_by_weight() -> None:
+    weights = np.array([0.5, 0.0, 0.3, 0.2])
+    cumulative = torch.from_numpy(np.cumsum(np.tile(weights, 5000) / 5000))
+    drawn = _draw(cumulative, torch.Generator().manual_seed(3)).numpy() % 4
+    share = np.bincount(drawn, minlength=4) / len(drawn)
+    assert len(drawn) == 20_000
+    assert share[1] == 0
+    assert share == pytest.approx(weights, abs=0.015)  # more than four standard deviations
+
+
+def test_validation_numbers_are_those_of_the_whole_volumes() -> None:
+    """Volume Dice does not depend on the batch, and equals the definition worked with numpy."""
+    epoch = run(params(epochs=1))[0]
+    unet = _unet(epoch)
+    small = [epoch.metrics["validation/dice_per_volume_mean"] for epoch in run(params(epochs=1))]
+    images = VALIDATION.images.permute(0, 3, 1, 2).float()
+    low, high = images.amin((1, 2, 3), True), images.amax((1, 2, 3), True)
+    with torch.no_grad():
+        predicted = unet((images - low) / (high - low + 1e-5))[:, 0].numpy() >= 0
+    truth, volume = VALIDATION.masks.numpy() == 1, VALIDATION.volumes.numpy()
+    dice = [
+        2 * (predicted & truth)[volume == v].sum() / (predicted[volume == v].sum() + truth[volume == v].sum())
+        for v in range(2)
+    ]
+    assert small == [pytest.approx(np.mean(dice))]
+
+
+def _unet(epoch: Epoch) -> torch.nn.Module:
+    unet = UNet(params().network)
+    unet.load_state_dict(epoch.state["unet"])
+    return unet.eval()
+
+
+def test_bfloat16_learns_too_and_leaves_float32_weights() -> None:
+    epochs = run(params(epochs=8, precision="bfloat16"))
+    assert epochs[-1].metrics["validation/loss"] < epochs[0].metrics["validation/loss"]
+    assert {value.dtype for name, value in epochs[0].state["unet"].items() if "num_batches" not in name} == {
+        torch.float32
+    }
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the arrays, the tables and params.yaml, to be run in."""
+    data = tmp_path / "data"
+    data.mkdir()
+    both = [torch.cat([one, other]).numpy() for one, other in zip(TRAINING[:2], VALIDATION[:2], strict=True)]
+    np.save(data / "images.npy", both[0])
+    np.save(data / "masks.npy", both[1])
+    patients = [f"TCGA_DU_{index // 4}_1" for index in range(21)] + ["TCGA_HT_0_1"] * 4 + ["TCGA_HT_1_1"] * 4
+    numbers = pd.Series(patients).groupby(patients).cumcount() + 1
+    write_table(
+        pd.DataFrame(
+            {
+                "slice": range(29),
+                "patient": patients,
+                "institution": [name.split("_")[1] for name in patients],
+                "number": numbers,
+                "tumour_px": both[1].sum((1, 2)),
+            }
+        ),
+        data / "slices.csv",
+    )
+    names = sorted(set(patients))
+    subsets = ["validation" if "HT" in name else "train" for name in names]
+    write_table(pd.DataFrame({"patient": names, "subset": subsets}), data / "split.csv")
+    write_table(pd.DataFrame({"slice": range(21), "weight": EVEN}), data / "weights.csv")
+    write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_params(folder: Path, **changes: object) -> None:
+    (folder / "params.yaml").write_text(json.dumps({"lgg": {"train": VALUES | changes}}))  # JSON is YAML
+
+
+def command(folder: Path) -> "subprocess.CompletedProcess[str]":
+    line = [sys.executable, "-m", "stages.lgg.train", "data", "--model", "model", "--curves", "curves"]
+    return subprocess.run(
+        line, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_writes_weights_and_curves_and_leaves_no_state(workspace: Path) -> None:
+    ended = command(workspace)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert sorted(path.name for path in (workspace / "model").iterdir()) == ["best.pt", "last.pt"]
+    assert load_unet(workspace / "model/last.pt").network == params().network
+    rows = (workspace / "curves/plots/metrics/validation/dice_per_volume_mean.tsv").read_text().splitlines()
+    assert [row.split("\t")[0] for row in rows] == ["step", "0", "1", "2"]
+    assert list((workspace / ".state/lgg-train").iterdir()) == []
+    assert list((workspace / "runs").rglob("events.*"))
+    weights = (workspace / "model/last.pt").read_bytes()
+
+    write_params(workspace, keep="all")
+    assert command(workspace).returncode == 0
+    names = sorted(path.name for path in (workspace / "model").iterdir())
+    assert names == ["best.pt", "epoch-001.pt", "epoch-002.pt", "epoch-003.pt", "last.pt"]
+    assert (workspace / "model/last.pt").read_bytes() == weights
+    assert (workspace / "model/epoch-003.pt").read_bytes() == weights
+
+
+def test_the_arrays_are_dealt_by_patient(workspace: Path) -> None:
+    training, weights, validation = _load(workspace / "data", 2, CPU)
+    assert torch.equal(training.images, TRAINING.images)
+    assert torch.equal(validation.masks, VALIDATION.masks)
+    assert validation.volumes.tolist() == [0] * 4 + [1] * 4
+    assert weights.tolist() == EVEN.tolist()
+
+
+def test_misfits_are_refused(workspace: Path) -> None:
+    with pytest.raises(BadParameters, match=r"slices of 16 px .* multiple of 32"):
+        _load(workspace / "data", 32, CPU)
+    write_table(pd.DataFrame({"slice": range(20), "weight": np.full(20, 0.05)}), workspace / "data/weights.csv")
+    with pytest.raises(BadInput, match=r"weights\.csv: not the training slices"):
+        _load(workspace / "data", 2, CPU)
+
+
+def test_state_of_other_parameters_data_or_code_is_not_picked_up(workspace: Path) -> None:
+    inputs = [workspace / "data/images.npy", workspace / "data/masks.npy"]
+    here = resume.key(params(), inputs, CPU)
+    assert resume.key(params(), inputs, CPU) == here
+    assert resume.key(params(epochs=4), inputs, CPU) != here
+    assert resume.key(params(), inputs, torch.device("meta")) != here
+    np.save(inputs[1], np.load(inputs[1])[::-1])
+    assert resume.key(params(), inputs, CPU) != here
+
+
+def test_the_key_covers_the_code_that_training_imports(tmp_path: Path) -> None:
+    script = "from torch import device; from stages.lgg import resume, train; print(resume.key({}, [], device('cpu')))"
+
+    def key_after(module: str, text: str) -> str:
+        shutil.rmtree(tmp_path / "stages", ignore_errors=True)
+        shutil.copytree(ROOT / "stages", tmp_path / "stages")
+        with (tmp_path / "stages" / module).open("a") as file:
+            file.write(text)
+        line = [sys.executable, "-c", script]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    now = key_after("lgg/losses.py", "")
+    assert key_after("lgg/losses.py", "# changed") != now
+    assert key_after("lgg/weigh.py", "# not imported") == now
+
+
+def test_progress_keeps_the_best_by_validation_loss(tmp_path: Path) -> None:
+    chosen = params()
+    progress = resume.Progress(tmp_path / "key", chosen.network, keep_all=False)
+    for number, loss in enumerate([0.5, 0.3, 0.4, 0.3], 1):
+        state = {"unet": _filled(chosen, number)}
+        progress.save({"validation/loss": loss}, state)
+    again = resume.Progress(tmp_path / "key", chosen.network, keep_all=False)
+    assert again.history == [{"validation/loss": loss} for loss in (0.5, 0.3, 0.4, 0.3)]
+    assert load_tensors(tmp_path / "key/weights/best.pt")["epoch"] == 2
+    assert load_tensors(tmp_path / "key/weights/last.pt")["epoch"] == 4
+    again.export(tmp_path / "model")
+    again.discard()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["best.pt", "last.pt", "model"]
+
+
+def _filled(chosen: TrainParams, number: int) -> dict[str, torch.Tensor]:
+    return {name: torch.full_like(value, number) for name, value in UNet(chosen.network).state_dict().items()}
+
+
+def test_parameters_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        params().epochs = 2  # type: ignore[misc]
