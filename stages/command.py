@@ -17,7 +17,13 @@ def run(main: Callable[..., None]) -> None:
     Exit codes: 0; 2 what the user must mend (arguments, parameters, files, a full disk);
     75 a transient failure; 130 Ctrl-C. A bug keeps its traceback and exits 1.
     """
-    app = App(name=f"python -m {_module(main)}", default_command=main, help=main.__doc__, version_flags=[])
+    app = App(
+        name=f"python -m {_module(main)}",
+        default_command=main,
+        help=main.__doc__,
+        version_flags=[],
+        suppress_keyboard_interrupt=False,
+    )
     try:
         app(exit_on_error=False, print_error=False)
     except CycloptsError as error:

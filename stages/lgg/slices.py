@@ -79,15 +79,15 @@ def rows(slices: pd.DataFrame, split: pd.DataFrame, subset: Subset) -> NDArray[n
 
 def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=columns, keep_default_na=False, float_precision="round_trip")
+        text = pd.read_csv(path, dtype="str", keep_default_na=False)
+        if list(text.columns) != list(columns):
+            raise ValueError(f"its columns are {', '.join(text.columns)}")
+        table = text.astype(columns)
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; run dvc repro") from None
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path}: not a table of {', '.join(columns)} ({reason}); run dvc repro") from None
-    if list(table.columns) != list(columns):
-        found = ", ".join(map(str, table.columns))
-        raise BadInput(f"{path}: has columns {found}, not {', '.join(columns)}; run dvc repro")
     _require(path, len(table) > 0, "it has no row")
     return table
 

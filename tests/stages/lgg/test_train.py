@@ -21,6 +21,8 @@ from stages.lgg.train import Epoch, Slices, TrainParams, _draw, _load, train
 from stages.lgg.unet import UNet
 
 ROOT = Path(__file__).parents[3]
+LINE = [sys.executable, "-m", "stages.lgg.train", "data", "--model", "model", "--curves", "curves"]
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": ""}
 SIZE = 16
 CPU = torch.device("cpu")
 VALUES: dict[str, Any] = {
@@ -190,10 +192,7 @@ def write_params(folder: Path, **changes: object) -> None:
 
 
 def command(folder: Path) -> "subprocess.CompletedProcess[str]":
-    line = [sys.executable, "-m", "stages.lgg.train", "data", "--model", "model", "--curves", "curves"]
-    return subprocess.run(
-        line, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(LINE, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
 def test_the_command_writes_weights_and_curves_and_leaves_no_state(workspace: Path) -> None:
@@ -224,11 +223,22 @@ def test_the_arrays_are_dealt_by_patient(workspace: Path) -> None:
 
 
 def test_misfits_are_refused(workspace: Path) -> None:
-    with pytest.raises(BadParameters, match=r"slices of 16 px .* multiple of 32"):
+    with pytest.raises(BadInput, match=r"16 × 16 px, not multiples of 32; set lgg\.pack\.size"):
         _load(workspace / "data", 32, CPU)
     write_table(pd.DataFrame({"slice": range(20), "weight": np.full(20, 0.05)}), workspace / "data/weights.csv")
     with pytest.raises(BadInput, match=r"weights\.csv: not the training slices"):
         _load(workspace / "data", 2, CPU)
+
+
+def test_a_second_training_in_the_workspace_waits_for_the_first(workspace: Path) -> None:
+    first = resume.open_progress(workspace / ".state/lgg-train/other", params().network, keep_all=False)
+    with first, subprocess.Popen(LINE, cwd=workspace, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as second:
+        assert second.stderr is not None
+        assert "waiting for it to end" in second.stderr.readline()
+        assert second.poll() is None
+        first.__exit__(None, None, None)
+        assert second.wait(60) == 0
+    assert (workspace / "model/last.pt").exists()
 
 
 def test_state_of_other_parameters_data_or_code_is_not_picked_up(workspace: Path) -> None:

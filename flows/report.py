@@ -1,0 +1,55 @@
+"""What a run left: one table of every metric that DVC knows, and where the figures are."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+from rich.console import Console
+from rich.table import Table
+
+FIGURES = "*.png"
+
+
+def metrics(root: Path) -> dict[str, dict[str, Any]]:
+    """The metrics of the workspace at `root`: by file, then by name, nested names joined by dots.
+
+    A metrics file of `dvc.yaml` that is not there, or is broken, is left out.
+    """
+    with Repo(str(root)) as repo:
+        shown = repo.metrics.show()[""]["data"]
+    return {file: dict(_flat(found["data"])) for file, found in sorted(shown.items()) if "data" in found}
+
+
+def table(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    """A row a metric, grouped by the file that holds it."""
+    result = Table("file", "metric", "value", title="Metrics")
+    for file, values in found.items():
+        for number, (name, value) in enumerate(values.items()):
+            last = number == len(values) - 1
+            result.add_row("" if number else file, name, _text(value), end_section=last)
+    return result
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Print the table for the repository that this is run in."""
+    console = Console()
+    console.print(table(metrics(Path())))
+    folders = sorted({path.parent for path in Path("results").rglob(FIGURES)})
+    console.print("Figures:", *(f"  {folder}/" for folder in folders), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Score a trained U-Net on the validation patients.
+
+Inputs:  a folder with images.npy (N H W 3 uint8), masks.npy (N H W uint8 in {0, 1}), slices.csv, split.csv;
+         a folder of weights (last.pt, best.pt and perhaps epoch-001.pt …)
+Outputs: metrics (JSON; null where undefined), a table with a row per patient (areas and distances in px),
+         a folder of figures (PNG)
+
+Shapes: N slices, S of them a patient's stack, B of them a batch of inference, H = W pixels.
+The headline is `dice_per_volume_mean` at a threshold fixed beforehand.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from tqdm import tqdm
+
+from stages.atomic import staged
+from stages.command import run
+from stages.errors import BadInput
+from stages.lgg.arrays import Array, map_arrays
+from stages.lgg.augment import scale_intensity
+from stages.lgg.checkpoint import load_unet
+from stages.lgg.scoring import Scores, gather, score_stack
+from stages.lgg.slices import read_slices, read_split, rows
+from stages.lgg.unet import UNet
+from stages.params import STRICT_KEYS, load
+
+
+def _known(checkpoint: object) -> object:
+    if checkpoint in ("last", "best") or (type(checkpoint) is int and checkpoint >= 1):
+        return checkpoint
+    raise ValueError("should be last, best or the number of an epoch")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
+class EvaluateParams:
+    """Parameters of lgg.evaluate."""
+
+    checkpoint: Annotated[str | int, BeforeValidator(_known)]
+    """last, best (of lowest validation loss, so chosen on the patients that are scored) or an epoch's number."""
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+    """Probability from which a pixel counts as tumour, fixed beforehand."""
+    batch: Annotated[int, Field(ge=1)]
+    """Slices that go through the network at once."""
+    threads: Annotated[int, Field(ge=1)]
+    """CPU threads; the bits of the results depend on it."""
+
+
+def evaluate(unet: UNet, images: Array, masks: Array, slices: pd.DataFrame, params: EvaluateParams) -> Scores:
+    """Score `unet` on the patients of `slices` one after the other, so that memory holds one stack at a time.
+
+    Raises:
+        BadInput: the network gives something else than numbers.
+    """
+    stacks = []
+    for patient, stack in tqdm(slices.groupby("patient", sort=False), unit="patient", disable=None):
+        logits = _predict(unet, images[stack["slice"]], params.batch)[:, 0]  # S H W
+        if not logits.isfinite().all():
+            raise BadInput(f"checkpoint {params.checkpoint}: no finite numbers for {patient}; train it again")
+        stacks.append(score_stack(stack, logits, masks[stack["slice"]] == 1, params.threshold))
+    scores = gather(stacks)
+    setting = {
+        "checkpoint": params.checkpoint,
+        "checkpoint_chosen_on_validation": params.checkpoint == "best",
+        "slice_size_px": images.shape[1],
+        "threshold": params.threshold,
+    }
+    return scores._replace(metrics={**scores.metrics, **setting})
+
+
+def _predict(unet: UNet, images: Array, batch: int) -> Tensor:
+    """Logits (S 1 H W float32, on the CPU) of slices (S H W 3), by `batch` at a time on the device of `unet`."""
+    device = next(unet.parameters()).device
+    with torch.inference_mode():
+        parts = torch.from_numpy(images).permute(0, 3, 1, 2).split(batch)  # B 3 H W each
+        return torch.cat([unet(scale_intensity(part.to(device))).cpu() for part in parts])
+
+
+def _weights(folder: Path, checkpoint: str | int) -> Path:
+    path = folder / (f"epoch-{checkpoint:03d}.pt" if isinstance(checkpoint, int) else f"{checkpoint}.pt")
+    if path.is_file():
+        return path
+    there = ", ".join(sorted(file.stem for file in folder.glob("*.pt"))) or "none"
+    raise BadInput(f"{path}: no such checkpoint, there is {there}; change lgg.evaluate.checkpoint or lgg.train.keep")
+
+
+def _validation(slices: pd.DataFrame, split: Path) -> pd.DataFrame:
+    chosen = slices.iloc[rows(slices, read_split(split), "validation")]
+    if not chosen["tumour_px"].any():
+        raise BadInput(f"{split}: no validation patient has tumour; change lgg.split.seed")
+    return chosen
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def main(data: Path, model: Path, *, metrics: Path, patients: Path, figures: Path) -> None:
+    """Score a U-Net of the folder MODEL on the validation patients of the folder DATA.
+
+    Writes METRICS (JSON), PATIENTS (CSV, a row each) and the folder FIGURES (PNG), and prints the headline.
+    Parameters: lgg.evaluate of params.yaml.
+    """
+    from matplotlib import style
+
+    from stages.lgg.figures import Shown, draw
+
+    params = load(EvaluateParams, "lgg.evaluate")
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True)
+    unet = load_unet(_weights(model, params.checkpoint)).to("cuda" if torch.cuda.is_available() else "cpu")
+    slices = read_slices(data / "slices.csv")
+    images, masks = map_arrays(data, len(slices), unet.network.multiple)
+    validation = _validation(slices, data / "split.csv")
+    scores = evaluate(unet, images, masks, validation, params)
+
+    def show(chosen: NDArray[np.int64]) -> Shown:
+        return Shown(images[chosen], masks[chosen], _predict(unet, images[chosen], params.batch))
+
+    with staged(metrics, patients, figures) as (metrics_file, patients_file, folder), style.context("default"):
+        metrics_file.write_text(json.dumps(_plain(scores.metrics), indent=2, sort_keys=True, allow_nan=False) + "\n")
+        scores.patients.to_csv(patients_file, index=False, na_rep="nan", float_format="%.17g", lineterminator="\n")
+        folder.mkdir()
+        for name, picture in draw(show, scores.slices, scores.patients, scores.bins, params.threshold).items():
+            picture.savefig(folder / f"{name}.png", metadata={"Software": None})
+    print(_headline(scores.metrics))
+
+
+def _headline(metrics: dict[str, Any]) -> str:
+    low, high = metrics["dice_per_volume_mean_ci95_low"], metrics["dice_per_volume_mean_ci95_high"]
+    chosen = ", chosen on these very patients" if metrics["checkpoint_chosen_on_validation"] else ""
+    return (
+        f"dice_per_volume_mean {metrics['dice_per_volume_mean']:.3f} (95 % interval {low:.3f} to {high:.3f}, "
+        f"{metrics['dice_per_volume_patients']} patients, threshold {metrics['threshold']}, "
+        f"checkpoint {metrics['checkpoint']}{chosen})"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,138 @@
+"""Holds dvc.yaml, params.yaml and the profiles to the code."""
+
+import ast
+import hashlib
+import importlib
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages.params import load
+
+ROOT = Path(__file__).parents[1]
+
+
+def read(path: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(path)
+
+
+STAGES: dict[str, Any] = read(ROOT / "dvc.yaml")["stages"]
+PROFILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
+
+
+def module_of(name: str) -> Path:
+    """stages/lgg/split.py of lgg-split."""
+    return ROOT / "stages" / name.replace("-", "/", 1).replace("-", "_")
+
+
+def source(name: str) -> Path:
+    return module_of(name).with_suffix(".py")
+
+
+def imported(path: Path) -> set[Path]:
+    """The project's modules that `path` imports, at any place in it, and those that they import, and so on."""
+    found, waiting = set(), [path]
+    while waiting:
+        current = waiting.pop()
+        if current in found:
+            continue
+        found.add(current)
+        for node in ast.walk(ast.parse(current.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{current}: relative imports are not followed"
+                names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            files = [ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in names]
+            waiting += [file for file in files if file.exists()]
+    return found
+
+
+def paths(stage: Any, kind: str) -> list[str]:
+    """The paths of a stage's deps, outs, metrics or plots, a matrix's item written as in dvc.yaml."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in stage.get(kind, [])]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_lists_the_code_that_it_imports(name: str) -> None:
+    listed = {dependency for dependency in paths(STAGES[name], "deps") if dependency.endswith(".py")}
+    assert listed == {str(path.relative_to(ROOT)) for path in imported(source(name))}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_all_but_downloads_depend_on_the_pinned_packages(name: str) -> None:
+    assert ("requirements.lock" in paths(STAGES[name], "deps")) == (not name.endswith("download"))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_one_name_everywhere(name: str) -> None:
+    module = ".".join(module_of(name).relative_to(ROOT).parts)
+    assert shlex.split(STAGES[name]["cmd"])[:3] == ["python", "-m", module]
+    part, stage = name.split("-", 1)
+    assert (ROOT / "tests" / "stages" / part / f"test_{stage}.py").exists()
+    assert STAGES[name].get("params", [f"{part}.{stage}"]) == [f"{part}.{stage}"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_command_names_every_output_and_every_input_that_is_data(name: str) -> None:
+    """An output that no argument names would be written by a path that stands in the code."""
+    stage = STAGES[name]
+    arguments = shlex.split(stage["cmd"])[3:]
+    data = [path for path in paths(stage, "deps") if not path.endswith((".py", ".lock"))]
+    for path in [*data, *(path for kind in ("outs", "metrics", "plots") for path in paths(stage, kind))]:
+        assert any(path == argument or path.startswith(f"{argument}/") for argument in arguments), path
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if "params" in STAGES[name]])
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.name)
+def test_every_profile_has_every_section(name: str, profile: Path) -> None:
+    module = importlib.import_module(".".join(module_of(name).relative_to(ROOT).parts))
+    kind = next(value for key, value in vars(module).items() if key == f"{name.split('-')[1].title()}Params")
+    assert load(kind, name.replace("-", ".", 1), profile)
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.name)
+def test_no_profile_has_a_section_that_no_stage_reads(profile: Path) -> None:
+    read_by_stages = {entry for stage in STAGES.values() for entry in stage.get("params", [])}
+    sections = {f"{part}.{stage}" for part, stages in read(profile).items() for stage in stages}
+    assert sections == read_by_stages
+
+
+@pytest.mark.parametrize("package", sorted((ROOT / "stages").rglob("__init__.py")), ids=str)
+def test_packages_hold_no_code(package: Path) -> None:
+    """They are nobody's dependency."""
+    assert [type(node) for node in ast.parse(package.read_text()).body] == [ast.Expr]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "stages").rglob("*.py")), ids=str)
+def test_who_may_import_whom(path: Path) -> None:
+    part = path.relative_to(ROOT / "stages").parts[0]
+    foreign = {"lgg", "mnist", "regression"} - {part}
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    roots = {name.split(".")[0] for name in names}
+    assert not roots & {"dvc", "prefect", "flows"}
+    assert not {name for name in names if name.startswith(tuple(f"stages.{other}" for other in foreign))}
+    assert not (roots & {"tensorflow", "tf_keras", "keras"} and "torch" in roots)
+
+
+def test_the_lock_file_is_of_this_code_and_these_parameters() -> None:
+    """A commit that changes a stage, but not the figures that come out of it, is noticed."""
+    lock = read(ROOT / "dvc.lock")["stages"]
+    stale = [
+        f"{name}: {dependency['path']}"
+        for name, stage in lock.items()
+        for dependency in stage.get("deps", [])
+        if dependency["path"].endswith((".py", ".lock"))
+        and hashlib.md5((ROOT / dependency["path"]).read_bytes()).hexdigest() != dependency["md5"]
+    ]
+    assert stale == []
