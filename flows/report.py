@@ -6,7 +6,7 @@ from typing import Any
 
 from dvc.repo import Repo
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 FIGURES = "*.png"
 
@@ -22,12 +22,13 @@ def metrics(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A row a metric, grouped by the file that holds it."""
-    result = Table("file", "metric", "value", title="Metrics")
+    """A row a metric, under the file that holds it."""
+    result = Table("metric", Column("value", overflow="fold"), title="Metrics")
     for file, values in found.items():
-        for number, (name, value) in enumerate(values.items()):
-            last = number == len(values) - 1
-            result.add_row("" if number else file, name, _text(value), end_section=last)
+        result.add_row(f"[bold]{file}[/bold]", "")
+        for name, value in values.items():
+            result.add_row(f"  {name}", _text(value))
+        result.add_section()
     return result
 
 
@@ -40,7 +41,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:

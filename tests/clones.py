@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
+SECONDS = 280  # that a command may take
 
 
 class Clone:
@@ -39,10 +41,22 @@ class Clone:
 
     def run(self, *line: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run a command in the clone; `expect` is the exit code it must have, None for any."""
-        ended = subprocess.run(
-            line, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False, timeout=280
-        )
-        assert expect in (None, ended.returncode), f"{line}: exit {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+        with subprocess.Popen(
+            line,
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                output, errors = process.communicate(timeout=SECONDS)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)  # its stages too
+                raise
+        ended = subprocess.CompletedProcess(line, process.returncode, output, errors)
+        assert expect in (None, ended.returncode), f"{line}: exit {ended.returncode}\n{output}\n{errors}"
         return ended
 
     def commit(self) -> None:

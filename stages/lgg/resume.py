@@ -4,11 +4,14 @@ It is declared nowhere, so DVC leaves it alone, and is named by a hash of the pa
 torch's version and the device: state of anything else is never picked up.
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,25 @@ def key(params: object, inputs: Iterable[Path], device: torch.device) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+@contextmanager
+def open_progress(folder: Path, network: Network, *, keep_all: bool) -> Iterator["Progress"]:
+    """The progress in `folder`, for this process alone: another training beside it there ends first.
+
+    That other one may be the orphan of a killed `dvc repro`, on its way to the very same weights.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder.parent, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another training in this workspace is under way; waiting for it to end", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Progress(folder, network, keep_all=keep_all)
+    finally:
+        os.close(lock)
 
 
 class Progress:

@@ -24,6 +24,7 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput, BadParameters
 from stages.lgg import optimizer, resume
+from stages.lgg.arrays import map_arrays
 from stages.lgg.augment import Augmentation, augment, scale_intensity
 from stages.lgg.losses import segmentation_loss
 from stages.lgg.slices import read_slices, read_split, read_weights, rows
@@ -189,12 +190,7 @@ def _load(data: Path, multiple: int, device: torch.device) -> tuple[Slices, NDAr
     chosen = {"train": rows(table, split, "train"), "validation": rows(table, split, "validation")}
     if not np.array_equal(weights["slice"], chosen["train"]):
         raise BadInput(f"{data / 'weights.csv'}: not the training slices of split.csv; run dvc repro lgg-weigh")
-    images, masks = (np.load(data / name, mmap_mode="r") for name in FILES[:2])
-    if images.shape[1] % multiple:
-        raise BadParameters(
-            f"params.yaml: slices of {images.shape[1]} px cannot be halved as often as lgg.train.network.depth asks; "
-            f"set lgg.pack.size to a multiple of {multiple}"
-        )
+    images, masks = map_arrays(data, len(table), multiple)
     volumes = table["patient"].to_numpy()
     training, validation = (
         Slices(
@@ -223,8 +219,8 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
     torch.use_deterministic_algorithms(True)
     training, weights, validation = _load(data, params.network.multiple, device)
     key = resume.key(params, [data / name for name in FILES], device)
-    progress = resume.Progress(Path(".state/lgg-train") / key, params.network, keep_all=params.keep == "all")
     with (
+        resume.open_progress(Path(".state/lgg-train") / key, params.network, keep_all=params.keep == "all") as progress,
         # Curves grow while training goes on, for `dvc plots show`; so they are not staged as the weights are.
         Live(str(curves), dvcyaml=None, save_dvc_exp=False, report=None) as live,
         SummaryWriter(f"runs/lgg-train/{key}", purge_step=0) as board,
@@ -246,9 +242,9 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
             bar.set_postfix(
                 {name: f"{value:.3f}" for name, value in epoch.metrics.items() if name.endswith(("/loss", "mean"))}
             )
-    with staged(model) as (folder,):
-        progress.export(folder)
-    progress.discard()
+        with staged(model) as (folder,):
+            progress.export(folder)
+        progress.discard()
 
 
 if __name__ == "__main__":

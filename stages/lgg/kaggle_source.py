@@ -1,0 +1,221 @@
+"""Fetch a pinned version of the LGG data set from Kaggle, going on where an interrupted download stopped.
+
+In: Kaggle's API through its own client, which supplies token, endpoint and a signed link; the storage behind the link.
+Out: archive.zip in a folder that outlives the process, and beside it remote.json: which object its bytes belong to.
+
+Bytes are only ever added to a part when the storage shows that its object is still the same; else it starts again.
+No message quotes a server, a link or a foreign exception: any of these may hold the token or a signature.
+"""
+
+import io
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+from tqdm import tqdm
+
+from stages.atomic import staged
+from stages.errors import Refused, TransientError
+
+OWNER, DATASET = "mateuszbuda", "lgg-mri-segmentation"
+PAGE = f"https://www.kaggle.com/datasets/{OWNER}/{DATASET}"
+TOKENS = "https://www.kaggle.com/settings"
+HOW_TO_GIVE_IT = "set KAGGLE_API_TOKEN to it, or save it as ~/.kaggle/access_token"
+WAITS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+LONGEST_WAIT_SECONDS = 300.0
+TIMEOUT_SECONDS = 60.0
+CHUNK_BYTES = 1 << 16
+# With these set, kaggle prints its requests, token included, or sends them to another host.
+UNSAFE_VARIABLES = ("VERBOSE", "VERBOSE_OUTPUT", "KAGGLE_API_ENVIRONMENT")
+
+
+class _Fault(Exception):
+    """A failure that may pass; its message is fit for users."""
+
+    def __init__(self, message: str, wait_seconds: float = 0) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """What an answer says of the object it serves: equal and `provable` means the same bytes."""
+
+    etag: str | None
+    last_modified: str | None
+    length: int | None
+
+    @property
+    def provable(self) -> bool:
+        """A weak ETag stands for the same meaning, not for the same bytes."""
+        weak = (self.etag or "").startswith("W/")
+        return self.length is not None and not weak and bool(self.etag or self.last_modified)
+
+
+def fetch(version: int, folder: Path, *, waits: Sequence[float] = WAITS_SECONDS) -> Path:
+    """Download `version` of the data set into `folder`, or what earlier calls left of it; return the archive's path.
+
+    A failure that may pass (a connection refused or cut, a body too short, 408, 429, 5xx) is tried again after each
+    of `waits` seconds in turn, half as long to half as long again, or when Retry-After says; the count of failures
+    starts again whenever bytes arrived.
+
+    Raises:
+        Refused: no token or a wrong one, no such version, or no archive behind the link.
+        TransientError: the last try failed too; the part is kept, and the next call continues it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    part, failures = folder / "archive.zip", 0
+    while True:
+        before = _size(part)
+        try:
+            _try(version, part)
+        except _Fault as fault:
+            failures = 1 if _size(part) > before else failures + 1
+            if failures > len(waits) or fault.wait_seconds > LONGEST_WAIT_SECONDS:
+                raise TransientError(f"Kaggle: {fault}; the {_size(part)} bytes so far are kept: run again") from None
+            pause = max(fault.wait_seconds, waits[failures - 1] * random.uniform(0.5, 1.5))
+            _say(f"{fault}; trying again in {pause:.0f} s")
+            time.sleep(pause)
+        else:
+            return part
+
+
+def _try(version: int, part: Path) -> None:
+    with _faults(version):
+        link, remote = _signed_link(version)
+        _keep_only(remote, part)
+        if remote.length is None or _size(part) < remote.length:
+            _continue(link, remote, part)
+    if remote.length is not None and _size(part) != remote.length:
+        raise _Fault(f"the body ended after {_size(part)} of {remote.length} bytes")
+
+
+def _signed_link(version: int) -> tuple[str, _Remote]:
+    """Where the storage serves the archive for a while, and which object that is; the body stays unread."""
+    with redirect_stdout(io.StringIO()):  # kaggle prints help and warnings
+        api = _api()
+        from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
+
+        request = ApiDownloadDatasetRequest()
+        request.owner_slug, request.dataset_slug, request.dataset_version_number = OWNER, DATASET, version
+        with _token_unquoted():
+            _sign_in(api)
+            with api.build_kaggle_client() as client:
+                response = client.datasets.dataset_api_client.download_dataset(request)
+    response.close()
+    if not response.history or "text/html" in response.headers.get("Content-Type", ""):
+        raise Refused(f"Kaggle sent a page instead of the archive; sign in and look at {PAGE}")
+    return response.url, _remote(response)
+
+
+def _api() -> Any:
+    """Kaggle's client, which reads the environment and signs in already when it is imported."""
+    unsafe = {name: os.environ.pop(name) for name in UNSAFE_VARIABLES if name in os.environ}
+    try:
+        from kaggle.api.kaggle_api_extended import KaggleApi
+    finally:
+        os.environ.update(unsafe)
+    return KaggleApi()
+
+
+def _sign_in(api: Any) -> None:
+    """Take whichever token there is; without one kaggle prints a page of help and exits."""
+    from kagglesdk import get_access_token_from_env
+
+    try:
+        api.authenticate()
+    except SystemExit:
+        if get_access_token_from_env()[0]:
+            raise Refused(f"Kaggle does not know the token; make a new one at {TOKENS}") from None
+        raise Refused(f"no Kaggle token; make one at {TOKENS} and {HOW_TO_GIVE_IT}") from None
+
+
+@contextmanager
+def _token_unquoted() -> Iterator[None]:
+    """An odd token ends in errors that quote it: as a header, or as the path of a file that might hold it."""
+    try:
+        yield
+    except requests.RequestException:  # an OSError too, but about the network
+        raise
+    except (OSError, ValueError):
+        raise Refused(f"kaggle cannot use the token: it is too long or has odd characters; {HOW_TO_GIVE_IT}") from None
+
+
+def _keep_only(remote: _Remote, part: Path) -> None:
+    """Drop the part unless it is of `remote`."""
+    note, text = part.with_name("remote.json"), json.dumps(asdict(remote), indent=2, sort_keys=True) + "\n"
+    known = note.exists() and note.read_bytes() == text.encode()
+    if known and remote.provable and _size(part) <= (remote.length or 0):
+        return
+    if _size(part):
+        _say(f"the {_size(part)} bytes kept cannot be shown to be of this archive; starting again")
+    part.unlink(missing_ok=True)
+    with staged(note) as (new,):
+        new.write_text(text, encoding="utf-8")
+
+
+def _continue(link: str, remote: _Remote, part: Path) -> None:
+    """Add what is missing of `remote` to the part."""
+    start = _size(part)
+    headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"}
+    with requests.get(link, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+        response.raise_for_status()
+        if _remote(response) != remote:
+            raise _Fault("the archive changed during the download")
+        if response.status_code != requests.codes.partial_content:
+            start = 0  # the storage does not do ranges and sends everything
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            raise _Fault("the storage sent other bytes than those asked for")
+        bar = tqdm(total=remote.length, initial=start, unit="B", unit_scale=True, desc="archive", disable=None)
+        with part.open("ab" if start else "wb") as file, bar:
+            for chunk in response.iter_content(CHUNK_BYTES):
+                bar.update(file.write(chunk))
+
+
+def _remote(response: requests.Response) -> _Remote:
+    headers = response.headers
+    length = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "")
+    return _Remote(headers.get("ETag"), headers.get("Last-Modified"), int(length) if length.isdecimal() else None)
+
+
+@contextmanager
+def _faults(version: int) -> Iterator[None]:
+    """Say what requests raises in words of our own."""
+    try:
+        yield
+    except requests.HTTPError as error:
+        error.response.close()  # kaggle leaves it open
+        raise _refusal(error.response, version) from None
+    except requests.RequestException as error:
+        raise _Fault(f"the connection failed ({type(error).__name__})") from None
+
+
+def _refusal(response: requests.Response, version: int) -> _Fault | Refused:
+    status = response.status_code
+    if status in {408, 429} or status >= 500:
+        asked = response.headers.get("Retry-After", "")
+        if asked.isdecimal():
+            return _Fault(f"the answer was {status}, asking for {asked} s", float(asked))
+        return _Fault(f"the answer was {status}")
+    reasons = {
+        401: f"does not accept the token; make a new one at {TOKENS}",
+        403: f"forbids this download; make a new token at {TOKENS} and see whether {PAGE} asks for consent",
+        404: f"has no version {version} of {OWNER}/{DATASET}; correct lgg.download.version",
+    }
+    return Refused(f"Kaggle {reasons.get(status, f'refuses the download; look at {PAGE}')} ({status})")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _say(message: str) -> None:
+    print(f"Kaggle: {message}", file=sys.stderr)

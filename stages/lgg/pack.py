@@ -1,0 +1,188 @@
+"""Unpack the archive once into arrays, so that training and evaluation read plain memory.
+
+In   archive.zip   see stages.lgg.archive; images H H 3 uint8 (pre-contrast, FLAIR, post-contrast), masks H H uint8
+                   in {0, 255}, all TIFF
+Out  images.npy    N S S 3 uint8
+     masks.npy     N S S uint8 in {0, 1}
+     slices.csv    a row for each slice, in the order of the arrays: by patient, then number
+
+N slices · H px, the side in the archive · S px, the side packed: H, or lgg.pack.size when given
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+from zipfile import ZipInfo
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from tqdm import tqdm
+
+from stages.atomic import staged
+from stages.command import run
+from stages.errors import BadInput
+from stages.lgg.archive import DUPLICATE, Archive, open_archive
+from stages.lgg.slices import write_table
+from stages.params import STRICT_KEYS, load
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
+class PackParams:
+    """The section lgg.pack."""
+
+    size: Annotated[int, Field(ge=16, le=2048)] | None
+    """px, the side of the square that slices are resized to; null keeps theirs."""
+
+
+def pack(archive: Archive, side: int, images: Pixels, masks: Pixels, threads: int) -> pd.DataFrame:
+    """Fill `images` (N S S 3) and `masks` (N S S, 0 or 1) from slices of `side` px; return slices.csv.
+
+    An image is resized by area average, halves rounded up; a pixel of a mask is tumour where at least half of
+    its area is. Both are sums of integers, so exact on any machine.
+
+    Raises:
+        BadInput: a file is damaged, of another shape or type, or a mask holds a value other than 0 and 255;
+            up to 20 such problems are named, and the arrays are then not to be used.
+    """
+    size = images.shape[1]
+
+    def fill(row: int) -> list[str]:
+        scan, problems = archive.slices[row], list[str]()
+        with _noting(problems):
+            images[row] = _average(_read(archive, scan.image, (side, side, 3)), size)
+        with _noting(problems):
+            masks[row] = _majority(_tumour(archive, scan.mask, side), size)
+        return problems
+
+    pool = ThreadPoolExecutor(threads)  # zlib, zip's CRC-32 and numpy's copies let go of the GIL
+    try:
+        found = pool.map(fill, range(len(archive.slices)))
+        problems = list(chain.from_iterable(tqdm(found, "pack", len(archive.slices), unit=" slices", disable=None)))
+    finally:
+        pool.shutdown(cancel_futures=True)  # else Ctrl-C would wait for all that are queued
+    if problems:
+        raise archive.unsound(problems)
+    return _table(archive, masks)
+
+
+@contextmanager
+def _noting(problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except BadInput as error:
+        problems.append(str(error))
+
+
+def _table(archive: Archive, masks: Pixels) -> pd.DataFrame:
+    patients = [scan.patient for scan in archive.slices]
+    return pd.DataFrame(
+        {
+            "slice": range(len(patients)),
+            "patient": patients,
+            "institution": [patient.split("_")[1] for patient in patients],
+            "number": [scan.number for scan in archive.slices],
+            "tumour_px": [np.count_nonzero(mask) for mask in masks],
+        }
+    )
+
+
+def _side(archive: Archive) -> int:
+    """H: the side of the first slice that is a square of three channels; pack holds the others to it."""
+    problems: list[str] = []
+    for scan in archive.slices:
+        with _noting(problems):
+            side = max(len(archive.pixels(scan.image)), 1)
+            return len(_read(archive, scan.image, (side, side, 3)))
+    raise archive.unsound(problems)
+
+
+def _tumour(archive: Archive, file: ZipInfo, side: int) -> Pixels:
+    mask = _read(archive, file, (side, side))
+    tumour: NDArray[np.bool_] = mask == 255
+    if np.count_nonzero(mask) != np.count_nonzero(tumour):
+        raise BadInput(f"{file.filename} holds the value {mask[(mask != 0) & ~tumour][0]}, not only 0 and 255")
+    return tumour.view(np.uint8)
+
+
+def _read(archive: Archive, file: ZipInfo, shape: tuple[int, ...]) -> Pixels:
+    pixels = archive.pixels(file)
+    if pixels.shape != shape or pixels.dtype != np.uint8:
+        found, wanted = ("×".join(map(str, each)) for each in (pixels.shape, shape))
+        raise BadInput(f"{file.filename} is {found} {pixels.dtype}, not {wanted} uint8")
+    return pixels
+
+
+def _covered(values: NDArray[np.int32], size: int) -> NDArray[np.int32]:
+    """(H ...) to (size ...): sums along the first axis, each value weighed by the length of it that is covered.
+
+    Lengths are in 1/size of an original pixel: integers, H for the whole of a packed pixel.
+    """
+    side = len(values)
+    edges = np.arange(size + 1, dtype=np.int32) * side
+    starts, ends = edges[:-1], edges[1:]
+    sums = np.zeros((size, *values.shape[1:]), np.int32)
+    for step in range(side // size + 2):
+        pixel = starts // size + step
+        lengths = np.minimum(ends, (pixel + 1) * size) - np.maximum(starts, pixel * size)  # below 0 past the end
+        weights = np.maximum(lengths, 0).reshape(-1, *[1] * (values.ndim - 1))
+        sums += weights * values[np.minimum(pixel, side - 1)]
+    return sums
+
+
+def _area(pixels: Pixels, size: int) -> NDArray[np.int32]:
+    """(H H ...) to (size size ...): sums weighed by area, H² in all; at 2,364 px, FILE_BYTES, still below 2^31."""
+    rows = _covered(pixels.astype(np.int32), size)
+    return _covered(np.ascontiguousarray(rows.swapaxes(0, 1)), size).swapaxes(0, 1)
+
+
+def _average(image: Pixels, size: int) -> Pixels:
+    area = len(image) ** 2
+    return image if len(image) == size else ((_area(image, size) + area // 2) // area).astype(np.uint8)
+
+
+def _majority(mask: Pixels, size: int) -> Pixels:
+    area = len(mask) ** 2
+    return mask if len(mask) == size else (2 * _area(mask, size) >= area).astype(np.uint8)
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels:
+    """A new .npy file at `path`, mapped: what is written to it goes to disk, and RAM does not grow with it."""
+    try:
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # to meet a full disk here: a mapped write to one kills the process
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    return array
+
+
+def main(archive: Path, *, images: Path, masks: Path, slices: Path) -> None:
+    """Unpack ARCHIVE, the zip of lgg-download, into two arrays and the table that describes their rows."""
+    params = load(PackParams, "lgg.pack")
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it warns of is in the error or harmless
+    with open_archive(archive) as scans:
+        if scans.duplicates:
+            print(f"dropped {DUPLICATE}, which duplicates {scans.duplicates} files")
+        side, n = _side(scans), len(scans.slices)
+        size = params.size or side
+        with staged(images, masks, slices) as (images_part, masks_part, slices_part):
+            arrays = _mapped(images_part, (n, size, size, 3)), _mapped(masks_part, (n, size, size))
+            table = pack(scans, side, *arrays, threads=os.cpu_count() or 1)
+            write_table(table, slices_part)
+    tumour = int((table["tumour_px"] > 0).sum())
+    print(f"packed {table['patient'].nunique()} patients: {n} slices of {size} px, {tumour} with tumour")
+
+
+if __name__ == "__main__":
+    run(main)
