@@ -11,19 +11,19 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: run test lint lock clean
 
 run: $(READY)  ## the whole pipeline on the parameters in params.yaml, then one table of all metrics
-	dvc repro
-	python -m flows.report
+	$(BIN)/dvc repro
+	$(BIN)/python -m flows.report
 
 test: $(READY)  ## the whole test suite
-	python -m pytest
+	$(BIN)/python -m pytest
 
 lint: $(READY)  ## format, lint and types
-	ruff format --check .
-	ruff check .
-	mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 lock: $(READY)  ## pin the newest versions that pyproject.toml admits
-	uv pip compile -q --upgrade --universal --no-header --no-annotate --group dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --upgrade --universal --no-header --no-annotate --group dev pyproject.toml -o requirements.lock
 
 clean:  ## forget the environment; data and results stay
 	rm -rf .venv

@@ -1,9 +1,11 @@
 """What a run left: one table of every metric that DVC knows, and where the figures are."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dvc.exceptions import NotDvcRepoError
 from dvc.repo import Repo
 from rich.console import Console
 from rich.table import Column, Table
@@ -23,7 +25,7 @@ def metrics(root: Path) -> dict[str, dict[str, Any]]:
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> Table:
     """A row a metric, under the file that holds it."""
-    result = Table("metric", Column("value", overflow="fold"), title="Metrics")
+    result = Table(Column("metric", overflow="fold"), Column("value", overflow="fold"), title="Metrics")
     for file, values in found.items():
         result.add_row(f"[bold]{file}[/bold]", "")
         for name, value in values.items():
@@ -41,13 +43,18 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:
     """Print the table for the repository that this is run in."""
     console = Console()
-    console.print(table(metrics(Path())))
+    try:
+        found = metrics(Path())
+    except NotDvcRepoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    console.print(table(found))
     folders = sorted({path.parent for path in Path("results").rglob(FIGURES)})
     console.print("Figures:", *(f"  {folder}/" for folder in folders), sep="\n")
 

@@ -1,5 +1,6 @@
 """Run a stage's `main` as a command: its arguments typed from the signature, its errors one line each."""
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +44,8 @@ def _module(main: Callable[..., Any]) -> str:
 
 def _sentence(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"
+    advice = "; free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return f"{where}{error.strerror or error}{advice}"
 
 
 def _end(code: int, message: str) -> None:

@@ -33,6 +33,8 @@ def load(cls: type[T], section: str, path: Path = PARAMS_FILE) -> T:
     try:
         # As JSON, where strict means that 3 is not "3" nor true, but a mapping may still become a dataclass.
         return TypeAdapter(cls).validate_json(json.dumps(values, default=str), strict=True)
+    except TypeError as error:  # a key that is no text, such as a date
+        raise BadParameters(f"{path}: {section}: {error}") from None
     except ValidationError as error:
         lines = [_line(section, detail) for detail in error.errors(include_url=False)]
         raise BadParameters(f"{path}: " + "; ".join(lines)) from None

@@ -37,7 +37,7 @@ class Clone:
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
         paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
         git = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        return {**kept, **git, "PATH": os.pathsep.join(paths), "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"}
+        return {**kept, **git, "PATH": os.pathsep.join(paths), "GIT_CONFIG_GLOBAL": os.devnull, "DVC_NO_ANALYTICS": "1"}
 
     def run(self, *line: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run a command in the clone; `expect` is the exit code it must have, None for any."""

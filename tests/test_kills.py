@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -35,8 +36,9 @@ def training(parent: psutil.Process) -> psutil.Process:
     """The process of the training that `parent` started, once it is there."""
     for _ in range(1000):
         for child in parent.children(recursive=True):
-            if child.cmdline()[1:3] == ["-m", "stages.lgg.train"]:
-                return child
+            with suppress(psutil.NoSuchProcess):  # dvc's git commands come and go
+                if child.cmdline()[1:3] == ["-m", "stages.lgg.train"]:
+                    return child
         time.sleep(0.02)
     raise AssertionError("dvc started no training")
 

@@ -7,7 +7,6 @@ because `torch.save` puts a file's name into its bytes, and moved into place who
 import dataclasses
 import io
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from stages.atomic import staged
 from stages.errors import BadInput
 from stages.lgg.unet import Network, UNet
 
@@ -23,12 +23,10 @@ def save_tensors(values: dict[str, Any], path: Path) -> None:
     """Write tensors and plain values; the same values give the same bytes, and the file is never seen half-written."""
     buffer = io.BytesIO()
     torch.save(values, buffer)
-    partial = path.with_name(f".partial.{path.name}")
-    with partial.open("wb") as file:
+    with staged(path) as (partial,), partial.open("wb") as file:
         file.write(buffer.getbuffer())
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
@@ -41,7 +39,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; run dvc repro lgg-train") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # a damaged file makes the unpickler raise almost anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BadInput(
             f"{path}: not a file of tensors that gliaflow wrote ({reason}); run dvc repro lgg-train"

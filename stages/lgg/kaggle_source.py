@@ -1,29 +1,25 @@
-"""Fetch a pinned version of the LGG data set from Kaggle, going on where an interrupted download stopped.
+"""Fetch a pinned version of the LGG data set from Kaggle, trying again what may pass.
 
 In: Kaggle's API through its own client, which supplies token, endpoint and a signed link; the storage behind the link.
-Out: archive.zip in a folder that outlives the process, and beside it remote.json: which object its bytes belong to.
+Out: archive.zip in a folder that outlives the process, so that stages.lgg.transfer can go on with it.
 
-Bytes are only ever added to a part when the storage shows that its object is still the same; else it starts again.
 No message quotes a server, a link or a foreign exception: any of these may hold the token or a signature.
 """
 
 import io
-import json
 import os
 import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
-from tqdm import tqdm
 
-from stages.atomic import staged
 from stages.errors import Refused, TransientError
+from stages.lgg.transfer import Fault, Remote, complete, describe, size_bytes
 
 OWNER, DATASET = "mateuszbuda", "lgg-mri-segmentation"
 PAGE = f"https://www.kaggle.com/datasets/{OWNER}/{DATASET}"
@@ -31,33 +27,8 @@ TOKENS = "https://www.kaggle.com/settings"
 HOW_TO_GIVE_IT = "set KAGGLE_API_TOKEN to it, or save it as ~/.kaggle/access_token"
 WAITS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 LONGEST_WAIT_SECONDS = 300.0
-TIMEOUT_SECONDS = 60.0
-CHUNK_BYTES = 1 << 16
 # With these set, kaggle prints its requests, token included, or sends them to another host.
 UNSAFE_VARIABLES = ("VERBOSE", "VERBOSE_OUTPUT", "KAGGLE_API_ENVIRONMENT")
-
-
-class _Fault(Exception):
-    """A failure that may pass; its message is fit for users."""
-
-    def __init__(self, message: str, wait_seconds: float = 0) -> None:
-        super().__init__(message)
-        self.wait_seconds = wait_seconds
-
-
-@dataclass(frozen=True)
-class _Remote:
-    """What an answer says of the object it serves: equal and `provable` means the same bytes."""
-
-    etag: str | None
-    last_modified: str | None
-    length: int | None
-
-    @property
-    def provable(self) -> bool:
-        """A weak ETag stands for the same meaning, not for the same bytes."""
-        weak = (self.etag or "").startswith("W/")
-        return self.length is not None and not weak and bool(self.etag or self.last_modified)
 
 
 def fetch(version: int, folder: Path, *, waits: Sequence[float] = WAITS_SECONDS) -> Path:
@@ -74,31 +45,23 @@ def fetch(version: int, folder: Path, *, waits: Sequence[float] = WAITS_SECONDS)
     folder.mkdir(parents=True, exist_ok=True)
     part, failures = folder / "archive.zip", 0
     while True:
-        before = _size(part)
+        before = size_bytes(part)
         try:
-            _try(version, part)
-        except _Fault as fault:
-            failures = 1 if _size(part) > before else failures + 1
+            with _faults(version):
+                complete(*_signed_link(version), part)
+        except Fault as fault:
+            kept = size_bytes(part)
+            failures = 1 if kept > before else failures + 1
             if failures > len(waits) or fault.wait_seconds > LONGEST_WAIT_SECONDS:
-                raise TransientError(f"Kaggle: {fault}; the {_size(part)} bytes so far are kept: run again") from None
+                raise TransientError(f"Kaggle: {fault}; the {kept} bytes so far are kept: run again") from None
             pause = max(fault.wait_seconds, waits[failures - 1] * random.uniform(0.5, 1.5))
-            _say(f"{fault}; trying again in {pause:.0f} s")
+            print(f"Kaggle: {fault}; trying again in {pause:.0f} s", file=sys.stderr)
             time.sleep(pause)
         else:
             return part
 
 
-def _try(version: int, part: Path) -> None:
-    with _faults(version):
-        link, remote = _signed_link(version)
-        _keep_only(remote, part)
-        if remote.length is None or _size(part) < remote.length:
-            _continue(link, remote, part)
-    if remote.length is not None and _size(part) != remote.length:
-        raise _Fault(f"the body ended after {_size(part)} of {remote.length} bytes")
-
-
-def _signed_link(version: int) -> tuple[str, _Remote]:
+def _signed_link(version: int) -> tuple[str, Remote]:
     """Where the storage serves the archive for a while, and which object that is; the body stays unread."""
     with redirect_stdout(io.StringIO()):  # kaggle prints help and warnings
         api = _api()
@@ -113,7 +76,7 @@ def _signed_link(version: int) -> tuple[str, _Remote]:
     response.close()
     if not response.history or "text/html" in response.headers.get("Content-Type", ""):
         raise Refused(f"Kaggle sent a page instead of the archive; sign in and look at {PAGE}")
-    return response.url, _remote(response)
+    return response.url, describe(response)
 
 
 def _api() -> Any:
@@ -149,43 +112,6 @@ def _token_unquoted() -> Iterator[None]:
         raise Refused(f"kaggle cannot use the token: it is too long or has odd characters; {HOW_TO_GIVE_IT}") from None
 
 
-def _keep_only(remote: _Remote, part: Path) -> None:
-    """Drop the part unless it is of `remote`."""
-    note, text = part.with_name("remote.json"), json.dumps(asdict(remote), indent=2, sort_keys=True) + "\n"
-    known = note.exists() and note.read_bytes() == text.encode()
-    if known and remote.provable and _size(part) <= (remote.length or 0):
-        return
-    if _size(part):
-        _say(f"the {_size(part)} bytes kept cannot be shown to be of this archive; starting again")
-    part.unlink(missing_ok=True)
-    with staged(note) as (new,):
-        new.write_text(text, encoding="utf-8")
-
-
-def _continue(link: str, remote: _Remote, part: Path) -> None:
-    """Add what is missing of `remote` to the part."""
-    start = _size(part)
-    headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"}
-    with requests.get(link, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
-        response.raise_for_status()
-        if _remote(response) != remote:
-            raise _Fault("the archive changed during the download")
-        if response.status_code != requests.codes.partial_content:
-            start = 0  # the storage does not do ranges and sends everything
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            raise _Fault("the storage sent other bytes than those asked for")
-        bar = tqdm(total=remote.length, initial=start, unit="B", unit_scale=True, desc="archive", disable=None)
-        with part.open("ab" if start else "wb") as file, bar:
-            for chunk in response.iter_content(CHUNK_BYTES):
-                bar.update(file.write(chunk))
-
-
-def _remote(response: requests.Response) -> _Remote:
-    headers = response.headers
-    length = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "")
-    return _Remote(headers.get("ETag"), headers.get("Last-Modified"), int(length) if length.isdecimal() else None)
-
-
 @contextmanager
 def _faults(version: int) -> Iterator[None]:
     """Say what requests raises in words of our own."""
@@ -195,27 +121,19 @@ def _faults(version: int) -> Iterator[None]:
         error.response.close()  # kaggle leaves it open
         raise _refusal(error.response, version) from None
     except requests.RequestException as error:
-        raise _Fault(f"the connection failed ({type(error).__name__})") from None
+        raise Fault(f"the connection failed ({type(error).__name__})") from None
 
 
-def _refusal(response: requests.Response, version: int) -> _Fault | Refused:
+def _refusal(response: requests.Response, version: int) -> Fault | Refused:
     status = response.status_code
     if status in {408, 429} or status >= 500:
         asked = response.headers.get("Retry-After", "")
         if asked.isdecimal():
-            return _Fault(f"the answer was {status}, asking for {asked} s", float(asked))
-        return _Fault(f"the answer was {status}")
+            return Fault(f"the answer was {status}, asking for {asked} s", float(asked))
+        return Fault(f"the answer was {status}")
     reasons = {
         401: f"does not accept the token; make a new one at {TOKENS}",
         403: f"forbids this download; make a new token at {TOKENS} and see whether {PAGE} asks for consent",
         404: f"has no version {version} of {OWNER}/{DATASET}; correct lgg.download.version",
     }
     return Refused(f"Kaggle {reasons.get(status, f'refuses the download; look at {PAGE}')} ({status})")
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _say(message: str) -> None:
-    print(f"Kaggle: {message}", file=sys.stderr)

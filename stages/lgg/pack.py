@@ -30,6 +30,7 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
 from stages.lgg.archive import DUPLICATE, Archive, open_archive
+from stages.lgg.resize import average, majority
 from stages.lgg.slices import write_table
 from stages.params import STRICT_KEYS, load
 
@@ -59,9 +60,9 @@ def pack(archive: Archive, side: int, images: Pixels, masks: Pixels, threads: in
     def fill(row: int) -> list[str]:
         scan, problems = archive.slices[row], list[str]()
         with _noting(problems):
-            images[row] = _average(_read(archive, scan.image, (side, side, 3)), size)
+            images[row] = average(_read(archive, scan.image, (side, side, 3)), size)
         with _noting(problems):
-            masks[row] = _majority(_tumour(archive, scan.mask, side), size)
+            masks[row] = majority(_tumour(archive, scan.mask, side), size)
         return problems
 
     pool = ThreadPoolExecutor(threads)  # zlib, zip's CRC-32 and numpy's copies let go of the GIL
@@ -120,39 +121,6 @@ def _read(archive: Archive, file: ZipInfo, shape: tuple[int, ...]) -> Pixels:
         found, wanted = ("×".join(map(str, each)) for each in (pixels.shape, shape))
         raise BadInput(f"{file.filename} is {found} {pixels.dtype}, not {wanted} uint8")
     return pixels
-
-
-def _covered(values: NDArray[np.int32], size: int) -> NDArray[np.int32]:
-    """(H ...) to (size ...): sums along the first axis, each value weighed by the length of it that is covered.
-
-    Lengths are in 1/size of an original pixel: integers, H for the whole of a packed pixel.
-    """
-    side = len(values)
-    edges = np.arange(size + 1, dtype=np.int32) * side
-    starts, ends = edges[:-1], edges[1:]
-    sums = np.zeros((size, *values.shape[1:]), np.int32)
-    for step in range(side // size + 2):
-        pixel = starts // size + step
-        lengths = np.minimum(ends, (pixel + 1) * size) - np.maximum(starts, pixel * size)  # below 0 past the end
-        weights = np.maximum(lengths, 0).reshape(-1, *[1] * (values.ndim - 1))
-        sums += weights * values[np.minimum(pixel, side - 1)]
-    return sums
-
-
-def _area(pixels: Pixels, size: int) -> NDArray[np.int32]:
-    """(H H ...) to (size size ...): sums weighed by area, H² in all; at 2,364 px, FILE_BYTES, still below 2^31."""
-    rows = _covered(pixels.astype(np.int32), size)
-    return _covered(np.ascontiguousarray(rows.swapaxes(0, 1)), size).swapaxes(0, 1)
-
-
-def _average(image: Pixels, size: int) -> Pixels:
-    area = len(image) ** 2
-    return image if len(image) == size else ((_area(image, size) + area // 2) // area).astype(np.uint8)
-
-
-def _majority(mask: Pixels, size: int) -> Pixels:
-    area = len(mask) ** 2
-    return mask if len(mask) == size else (2 * _area(mask, size) >= area).astype(np.uint8)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels:

@@ -8,6 +8,7 @@ uint8; drawing by weight, scaling, augmentation and losses happen there, and no 
 """
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,8 +57,8 @@ class TrainParams:
     loss: Loss
     optimizer: optimizer.Optimizer
     augment: Augmentation
-    precision: Literal["float32", "bfloat16"]
-    """Of convolutions; weights and losses are float32 always."""
+    precision: Literal["float32", "tfloat32", "bfloat16"]
+    """Of convolutions; weights and losses are float32 always. tfloat32 is float32 but on NVIDIA GPUs since Ampere."""
     threads: Annotated[int, Field(ge=1)]
     """CPU threads; the bits of the weights depend on it."""
     keep: Literal["last-and-best", "all"]
@@ -119,19 +120,20 @@ def train(
                 schedule.step()
                 sums += torch.stack([loss, *parts]).detach()
         metrics = _named("train", sums / len(drawn)) | _validate(unet, validation, params)
-        if not math.isfinite(metrics["train/loss"]):
-            raise BadParameters(f"training loss is {metrics['train/loss']} in epoch {number}: lower the learning rate")
+        if not all(math.isfinite(metrics[name]) for name in ("train/loss", "validation/loss")):
+            raise BadParameters(f"the loss is no number in epoch {number}: lower lgg.train.optimizer.learning_rate")
         states = {"unet": unet.state_dict(), "optimizer": optim.state_dict(), "schedule": schedule.state_dict()}
         yield Epoch(metrics, states | {"epoch": number})
 
 
 @contextmanager
 def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[Generator]:
-    """A generator on the device; torch's own, which initial weights and dropout draw from, are seeded alike inside."""
-    drawn = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]) >> 1  # torch takes 63 bits
+    """A generator on the device; torch's own, which initial weights and dropout draw from, is seeded too inside."""
+    words = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64)
+    own, torchs = (int(word) >> 1 for word in words)  # torch takes 63 bits
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(drawn)
-        yield Generator(device).manual_seed(drawn)
+        torch.manual_seed(torchs)
+        yield Generator(device).manual_seed(own)
 
 
 def _draw(cumulative: Tensor, generator: Generator) -> Tensor:
@@ -162,7 +164,7 @@ def _validate(unet: UNet, validation: Slices, params: TrainParams) -> resume.Met
     unet.eval()
     device = validation.images.device
     sums = torch.zeros(3, device=device)
-    volumes = int(validation.volumes[-1]) + 1
+    volumes = int(validation.volumes.max()) + 1
     overlap, sizes = torch.zeros(2, volumes, device=device, dtype=torch.float64)  # V pixels
     batches = torch.arange(len(validation.images), device=device).split(params.batch)
     for chosen in batches:
@@ -177,20 +179,24 @@ def _validate(unet: UNet, validation: Slices, params: TrainParams) -> resume.Met
 
 
 def _named(subset: str, means: Tensor) -> resume.Metrics:
-    """Means over batches by name; reading them is the one wait for the device in an epoch."""
+    """Means over batches by name."""
     return dict(
         zip((f"{subset}/{name}" for name in ("loss", "bce", "batch_soft_dice_loss")), means.tolist(), strict=True)
     )
 
 
-def _load(data: Path, multiple: int, device: torch.device) -> tuple[Slices, NDArray[np.float64], Slices]:
+def _load(data: Path, network: Network, device: torch.device) -> tuple[Slices, NDArray[np.float64], Slices]:
     """Training slices, their weights, validation slices."""
     table, weights = read_slices(data / "slices.csv"), read_weights(data / "weights.csv")
     split = read_split(data / "split.csv")
     chosen = {"train": rows(table, split, "train"), "validation": rows(table, split, "validation")}
+    if not len(chosen["train"]) or not len(chosen["validation"]):
+        raise BadInput(f"{data / 'split.csv'}: a subset has no patient; change lgg.split")
     if not np.array_equal(weights["slice"], chosen["train"]):
         raise BadInput(f"{data / 'weights.csv'}: not the training slices of split.csv; run dvc repro lgg-weigh")
-    images, masks = map_arrays(data, len(table), multiple)
+    images, masks = map_arrays(data, len(table), network.multiple)
+    if network.norm == "batch" and network.multiple in images.shape[1:3]:
+        raise BadParameters("lgg.train.network: batch normalisation has one pixel at the lowest level; lower the depth")
     volumes = table["patient"].to_numpy()
     training, validation = (
         Slices(
@@ -201,6 +207,23 @@ def _load(data: Path, multiple: int, device: torch.device) -> tuple[Slices, NDAr
         for some in chosen.values()
     )
     return training, weights["weight"].to_numpy(), validation
+
+
+def _make_exact(params: TrainParams) -> None:
+    """The same bits each time on one device, and products as precise as the parameters say."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when CUDA starts
+    torch.use_deterministic_algorithms(True)
+    # Filling memory before it is written costs time, and nothing here reads what it did not write.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = params.precision == "tfloat32"
+    torch.set_num_threads(params.threads)
+
+
+def _until_memory_ends(epochs: Iterator[Epoch]) -> Iterator[Epoch]:
+    try:
+        yield from epochs
+    except torch.OutOfMemoryError:
+        raise BadParameters("the GPU's memory is full: lower lgg.train.batch or lgg.pack.size") from None
 
 
 def main(data: Path, *, model: Path, curves: Path) -> None:
@@ -215,9 +238,8 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
 
     params = load(TrainParams, "lgg.train")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(params.threads)
-    torch.use_deterministic_algorithms(True)
-    training, weights, validation = _load(data, params.network.multiple, device)
+    _make_exact(params)
+    training, weights, validation = _load(data, params.network, device)
     key = resume.key(params, [data / name for name in FILES], device)
     with (
         resume.open_progress(Path(".state/lgg-train") / key, params.network, keep_all=params.keep == "all") as progress,
@@ -235,7 +257,7 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
 
         for metrics in progress.history:
             log(metrics)
-        for epoch in train(training, weights, validation, params, progress.state):
+        for epoch in _until_memory_ends(train(training, weights, validation, params, progress.state)):
             progress.save(epoch.metrics, epoch.state)
             log(epoch.metrics)
             bar.update()

@@ -48,7 +48,7 @@ def test_arguments_are_typed_by_the_signature(stage: Path) -> None:
     [
         ("bad", 2, "error: bad: is not good; find another"),
         ("busy", 75, "error: the server is busy; try again later"),
-        ("full", 2, "error: out: No space left on device"),
+        ("full", 2, "error: out: No space left on device; free some space and run it again"),
         ("interrupted", 130, "error: interrupted; nothing half-written was left"),
     ],
 )

@@ -17,8 +17,8 @@ from stages.errors import BadInput, BadParameters
 from stages.lgg import resume
 from stages.lgg.checkpoint import load_tensors, load_unet, save_tensors
 from stages.lgg.slices import write_table
-from stages.lgg.train import Epoch, Slices, TrainParams, _draw, _load, train
-from stages.lgg.unet import UNet
+from stages.lgg.train import Epoch, Slices, TrainParams, _draw, _load, _validate, train
+from stages.lgg.unet import Network, UNet
 
 ROOT = Path(__file__).parents[3]
 LINE = [sys.executable, "-m", "stages.lgg.train", "data", "--model", "model", "--curves", "curves"]
@@ -111,7 +111,7 @@ def test_the_seed_decides_and_the_global_one_is_left_alone() -> None:
 
 def test_a_loss_that_is_no_number_stops_with_advice() -> None:
     wild = VALUES["optimizer"] | {"name": "sgd", "learning_rate": 1e30, "schedule": "constant"}
-    with pytest.raises(BadParameters, match="epoch 1: lower the learning rate"):
+    with pytest.raises(BadParameters, match="no number in epoch 1: lower lgg.train.optimizer.learning_rate"):
         run(params(optimizer=wild, network=VALUES["network"] | {"norm": "none"}))
 
 
@@ -125,11 +125,10 @@ def test_slices_are_drawn_by_weight() -> None:
     assert share == pytest.approx(weights, abs=0.015)  # more than four standard deviations
 
 
-def test_validation_numbers_are_those_of_the_whole_volumes() -> None:
-    """Volume Dice does not depend on the batch, and equals the definition worked with numpy."""
-    epoch = run(params(epochs=1))[0]
-    unet = _unet(epoch)
-    small = [epoch.metrics["validation/dice_per_volume_mean"] for epoch in run(params(epochs=1))]
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_dice_per_volume_is_that_of_whole_volumes_whatever_the_batch(batch: int) -> None:
+    """Against the definition worked with numpy."""
+    unet = _unet(run(params(epochs=1))[0])
     images = VALIDATION.images.permute(0, 3, 1, 2).float()
     low, high = images.amin((1, 2, 3), True), images.amax((1, 2, 3), True)
     with torch.no_grad():
@@ -139,10 +138,11 @@ def test_validation_numbers_are_those_of_the_whole_volumes() -> None:
         2 * (predicted & truth)[volume == v].sum() / (predicted[volume == v].sum() + truth[volume == v].sum())
         for v in range(2)
     ]
-    assert small == [pytest.approx(np.mean(dice))]
+    shown = _validate(unet, VALIDATION, params(batch=batch))
+    assert shown["validation/dice_per_volume_mean"] == pytest.approx(np.mean(dice))
 
 
-def _unet(epoch: Epoch) -> torch.nn.Module:
+def _unet(epoch: Epoch) -> UNet:
     unet = UNet(params().network)
     unet.load_state_dict(epoch.state["unet"])
     return unet.eval()
@@ -215,7 +215,7 @@ def test_the_command_writes_weights_and_curves_and_leaves_no_state(workspace: Pa
 
 
 def test_the_arrays_are_dealt_by_patient(workspace: Path) -> None:
-    training, weights, validation = _load(workspace / "data", 2, CPU)
+    training, weights, validation = _load(workspace / "data", params().network, CPU)
     assert torch.equal(training.images, TRAINING.images)
     assert torch.equal(validation.masks, VALIDATION.masks)
     assert validation.volumes.tolist() == [0] * 4 + [1] * 4
@@ -224,10 +224,16 @@ def test_the_arrays_are_dealt_by_patient(workspace: Path) -> None:
 
 def test_misfits_are_refused(workspace: Path) -> None:
     with pytest.raises(BadInput, match=r"16 × 16 px, not multiples of 32; set lgg\.pack\.size"):
-        _load(workspace / "data", 32, CPU)
+        _load(workspace / "data", Network(width=8, depth=6, norm="none", dropout=0), CPU)
+    with pytest.raises(BadParameters, match="one pixel at the lowest level"):
+        _load(workspace / "data", Network(width=8, depth=5, norm="batch", dropout=0), CPU)
     write_table(pd.DataFrame({"slice": range(20), "weight": np.full(20, 0.05)}), workspace / "data/weights.csv")
     with pytest.raises(BadInput, match=r"weights\.csv: not the training slices"):
-        _load(workspace / "data", 2, CPU)
+        _load(workspace / "data", params().network, CPU)
+    split = (workspace / "data/split.csv").read_text()
+    (workspace / "data/split.csv").write_text(split.replace("validation", "train"))
+    with pytest.raises(BadInput, match=r"split\.csv: a subset has no patient"):
+        _load(workspace / "data", params().network, CPU)
 
 
 def test_a_second_training_in_the_workspace_waits_for_the_first(workspace: Path) -> None:
@@ -251,8 +257,18 @@ def test_state_of_other_parameters_data_or_code_is_not_picked_up(workspace: Path
     assert resume.key(params(), inputs, CPU) != here
 
 
-def test_the_key_covers_the_code_that_training_imports(tmp_path: Path) -> None:
-    script = "from torch import device; from stages.lgg import resume, train; print(resume.key({}, [], device('cpu')))"
+def test_the_key_covers_the_code_of_training_run_as_a_command(tmp_path: Path) -> None:
+    """The module that runs is then called __main__."""
+    script = """
+import sys
+from torch import device
+from stages import command
+def show(main):
+    print(main.__globals__['resume'].key({}, [], device('cpu')))
+command.run = show
+import runpy
+runpy.run_module('stages.lgg.train', run_name='__main__', alter_sys=True)
+"""
 
     def key_after(module: str, text: str) -> str:
         shutil.rmtree(tmp_path / "stages", ignore_errors=True)
@@ -263,7 +279,9 @@ def test_the_key_covers_the_code_that_training_imports(tmp_path: Path) -> None:
         return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
 
     now = key_after("lgg/losses.py", "")
+    assert len(now) == 17
     assert key_after("lgg/losses.py", "# changed") != now
+    assert key_after("lgg/train.py", "# changed") != now
     assert key_after("lgg/weigh.py", "# not imported") == now
 
 
@@ -275,11 +293,40 @@ def test_progress_keeps_the_best_by_validation_loss(tmp_path: Path) -> None:
         progress.save({"validation/loss": loss}, state)
     again = resume.Progress(tmp_path / "key", chosen.network, keep_all=False)
     assert again.history == [{"validation/loss": loss} for loss in (0.5, 0.3, 0.4, 0.3)]
-    assert load_tensors(tmp_path / "key/weights/best.pt")["epoch"] == 2
-    assert load_tensors(tmp_path / "key/weights/last.pt")["epoch"] == 4
+    assert load_tensors(tmp_path / "key/best.pt")["epoch"] == 2
     again.export(tmp_path / "model")
+    assert load_tensors(tmp_path / "model/last.pt")["epoch"] == 4
     again.discard()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["best.pt", "last.pt", "model"]
+
+
+def test_a_kill_while_a_finished_training_is_discarded_leaves_none_without_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(folder: Path) -> None:
+        next(folder.iterdir()).unlink()
+        raise KeyboardInterrupt
+
+    chosen = params()
+    with resume.open_progress(tmp_path / "key", chosen.network, keep_all=True) as progress:
+        progress.save({"validation/loss": 1.0}, {"unet": _filled(chosen, 1)})
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(shutil, "rmtree", half)
+            progress.discard()
+    with resume.open_progress(tmp_path / "key", chosen.network, keep_all=True) as again:
+        assert again.history == []
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_state_is_left_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = params()
+    progress = resume.Progress(tmp_path / "key", chosen.network, keep_all=False)
+    progress.save({"validation/loss": 1.0}, {"unet": _filled(chosen, 1)})
+    whole = (tmp_path / "key/state.pt").read_bytes()
+    (tmp_path / "key/state.pt").write_bytes(whole[:-100])
+    again = resume.Progress(tmp_path / "key", chosen.network, keep_all=False)
+    assert (again.history, again.state) == ([], None)
+    assert "damaged; beginning anew" in capsys.readouterr().err
 
 
 def _filled(chosen: TrainParams, number: int) -> dict[str, torch.Tensor]:
