@@ -8,9 +8,11 @@ from typing import Any
 from dvc.exceptions import NotDvcRepoError
 from dvc.repo import Repo
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Column, Table
 
 FIGURES = "*.png"
+VALUE_WIDTH = 32  # characters; longer ones go on in the next line
 
 
 def metrics(root: Path) -> dict[str, dict[str, Any]]:
@@ -25,7 +27,7 @@ def metrics(root: Path) -> dict[str, dict[str, Any]]:
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> Table:
     """A row a metric, under the file that holds it."""
-    result = Table(Column("metric", overflow="fold"), Column("value", overflow="fold"), title="Metrics")
+    result = Table(Column("metric", no_wrap=True), Column("value", max_width=VALUE_WIDTH), title="Metrics")
     for file, values in found.items():
         result.add_row(f"[bold]{file}[/bold]", "")
         for name, value in values.items():
@@ -54,7 +56,9 @@ def main() -> None:
     except NotDvcRepoError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    console.print(table(found))
+    shown = table(found)
+    needed = Measurement.get(console, console.options.update(max_width=sys.maxsize), shown).maximum
+    console.print(shown, width=max(needed, console.width), crop=False)
     folders = sorted({path.parent for path in Path("results").rglob(FIGURES)})
     console.print("Figures:", *(f"  {folder}/" for folder in folders), sep="\n")
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 from zipfile import ZipInfo
 
@@ -55,23 +56,29 @@ def pack(archive: Archive, side: int, images: Pixels, masks: Pixels, threads: in
         BadInput: a file is damaged, of another shape or type, or a mask holds a value other than 0 and 255;
             up to 20 such problems are named, and the arrays are then not to be used.
     """
-    size = images.shape[1]
+    size, n, stopped = images.shape[1], len(archive.slices), Event()
+    found: list[list[str]] = [[] for _ in range(n)]
+    bar = tqdm(total=n, desc="pack", unit=" slices", disable=None)
 
-    def fill(row: int) -> list[str]:
-        scan, problems = archive.slices[row], list[str]()
-        with _noting(problems):
-            images[row] = average(_read(archive, scan.image, (side, side, 3)), size)
-        with _noting(problems):
-            masks[row] = majority(_tumour(archive, scan.mask, side), size)
-        return problems
+    def fill(first: int) -> None:
+        for row in range(first, n, threads):
+            if stopped.is_set():
+                return
+            scan = archive.slices[row]
+            with _noting(found[row]):
+                images[row] = average(_read(archive, scan.image, (side, side, 3)), size)
+            with _noting(found[row]):
+                masks[row] = majority(_tumour(archive, scan.mask, side), size)
+            bar.update()
 
-    pool = ThreadPoolExecutor(threads)  # zlib, zip's CRC-32 and numpy's copies let go of the GIL
-    try:
-        found = pool.map(fill, range(len(archive.slices)))
-        problems = list(chain.from_iterable(tqdm(found, "pack", len(archive.slices), unit=" slices", disable=None)))
-    finally:
-        pool.shutdown(cancel_futures=True)  # else Ctrl-C would wait for all that are queued
-    if problems:
+    # zlib, zip's CRC-32 and numpy's copies let go of the GIL. A task a thread, not a slice: Ctrl-C within the pool's
+    # `submit` can leave a lock taken that its threads then wait for.
+    with bar, ThreadPoolExecutor(threads) as pool:
+        try:
+            list(pool.map(fill, range(threads)))
+        finally:
+            stopped.set()  # else Ctrl-C would wait for all slices
+    if problems := list(chain.from_iterable(found)):
         raise archive.unsound(problems)
     return _table(archive, masks)
 

@@ -111,7 +111,7 @@ def test_the_seed_decides_and_the_global_one_is_left_alone() -> None:
 
 def test_a_loss_that_is_no_number_stops_with_advice() -> None:
     wild = VALUES["optimizer"] | {"name": "sgd", "learning_rate": 1e30, "schedule": "constant"}
-    with pytest.raises(BadParameters, match="no number in epoch 1: lower lgg.train.optimizer.learning_rate"):
+    with pytest.raises(BadParameters, match=r"no number in epoch 1: lower lgg\.train\.optimizer\.learning_rate"):
         run(params(optimizer=wild, network=VALUES["network"] | {"norm": "none"}))
 
 
