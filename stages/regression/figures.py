@@ -61,7 +61,8 @@ def priors(noise: Noise, table: pd.DataFrame, order: NDArray[np.int64], slope_sd
         axes.axvline(highest, linestyle=":", color="black", label="maximum of the likelihood of all points")
         size = f"{sd:g}" if np.isfinite(sd) else "∞"
         axes.set(title=f"{name} prior, standard deviation {size}", xlabel="slope of the line (dimensionless)")
-        axes.legend(loc="upper left", fontsize="small")
+    lines, labels = max((axes.get_legend_handles_labels() for axes in panels), key=lambda entries: len(entries[1]))
+    figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
     panels[0].set_ylabel("probability density of the slope")
     return figure
 

@@ -20,23 +20,24 @@ def priors(noise: Noise, table: pd.DataFrame) -> Figure:
     return figures.priors(noise, table, np.random.default_rng(1).permutation(100), PRIORS)
 
 
-def legend(figure: Figure, panel: int = 0) -> list[str]:
-    box = figure.axes[panel].get_legend()
+def legend(figure: Figure) -> list[str]:
+    box = figure.axes[0].get_legend()
     assert box is not None
     return [text.get_text() for text in box.get_texts()]
 
 
 @pytest.mark.parametrize("noise", get_args(Noise))
-def test_every_axis_is_labelled_with_its_unit_and_every_panel_has_a_legend(draw: Draw, noise: Noise) -> None:
+def test_every_axis_is_labelled_with_its_unit_and_every_line_is_explained(draw: Draw, noise: Noise) -> None:
     table = draw(noise, 1)
     for figure in (figures.points(noise, table), figures.fit(noise, table, MEAN, SIGMA)):
         assert [axes.get_xlabel() for axes in figure.axes] == ["x (dimensionless)"]
         assert [axes.get_ylabel() for axes in figure.axes] == ["y (dimensionless)"]
         assert "noisy data" in legend(figure)
         assert noise in figure.axes[0].get_title()
-    for axes in priors(noise, table).axes:
-        assert axes.get_xlabel() == "slope of the line (dimensionless)"
-        assert axes.get_legend() is not None
+    moving = priors(noise, table)
+    assert [axes.get_xlabel() for axes in moving.axes] == ["slope of the line (dimensionless)"] * 3
+    explained = {text.get_text() for text in moving.legends[0].get_texts()}
+    assert {line.get_label() for axes in moving.axes for line in axes.lines} == explained
 
 
 def test_the_fit_shows_both_lines_and_the_band_of_growing_noise_only(draw: Draw) -> None:
@@ -69,12 +70,9 @@ def test_a_flat_prior_peaks_where_the_likelihood_does_and_a_strong_one_lags(draw
 
 def test_an_improper_belief_is_not_drawn(draw: Draw) -> None:
     figure = priors("growing", draw("growing", 1))
-    assert [text for text in legend(figure, 0) if text.startswith("after")] == [
-        "after 3 points",
-        "after 10 points",
-        "after 100 points",
-    ]
-    assert len(legend(figure, 1)) == 6
+    drawn = [[str(line.get_label()) for line in axes.lines] for axes in figure.axes]
+    assert drawn[0][:-1] == ["after 3 points", "after 10 points", "after 100 points"]
+    assert drawn[1][:-1] == ["after 0 points", "after 1 point", *drawn[0][:-1]]
 
 
 def test_a_figure_is_saved_twice_as_the_same_bytes_that_name_no_software(tmp_path: Path, draw: Draw) -> None:
