@@ -14,8 +14,8 @@ run: $(READY)  ## the whole pipeline on the parameters in params.yaml, then one 
 	$(BIN)/dvc repro
 	$(BIN)/python -m flows.report
 
-test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(READY)  ## the whole test suite, a process a core, so one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .
