@@ -58,7 +58,8 @@ def main() -> None:
         sys.exit(2)
     shown = table(found)
     needed = Measurement.get(console, console.options.update(max_width=sys.maxsize), shown).maximum
-    console.print(shown, width=max(needed, console.width), crop=False)
+    console.width = max(needed, console.width)  # a terminal too narrow breaks lines; names are not cut
+    console.print(shown)
     folders = sorted({path.parent for path in Path("results").rglob(FIGURES)})
     console.print("Figures:", *(f"  {folder}/" for folder in folders), sep="\n")
 
