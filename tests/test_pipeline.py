@@ -15,6 +15,16 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[1]
 
 
+LOAD = """
+import importlib, pathlib, sys
+from stages.params import load
+for section in sys.argv[1].split(","):
+    kind = getattr(importlib.import_module(f"stages.{section}"), f"{section.split('.')[1].title()}Params")
+    for profile in sys.argv[2:]:
+        print(load(kind, section, pathlib.Path(profile)))
+"""
+
+
 def read(path: Path) -> Any:
     return YAML(typ="safe", pure=True).load(path)
 
@@ -92,13 +102,9 @@ def test_a_command_names_every_output_and_every_input_that_is_data(name: str) ->
 def test_every_profile_has_every_section(part: str) -> None:
     """Loaded in a process of its own, since torch and TensorFlow do not share one."""
     names = [name for name, stage in STAGES.items() if name.startswith(part) and "params" in stage]
-    script = "import importlib, pathlib\nfrom stages.params import load\n" + "".join(
-        f"kind = vars(importlib.import_module('stages.{name.replace('-', '.', 1)}'))['{name.split('-')[1].title()}Params']\n"
-        f"print(load(kind, '{name.replace('-', '.', 1)}', pathlib.Path('{profile}')))\n"
-        for name in names
-        for profile in PROFILES
-    )
-    shown = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    sections = [name.replace("-", ".", 1) for name in names]
+    line = [sys.executable, "-c", LOAD, ",".join(sections), *map(str, PROFILES)]
+    shown = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert shown.stderr == ""
     assert len(shown.stdout.splitlines()) == len(names) * len(PROFILES) >= 2 * 3
 
