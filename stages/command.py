@@ -33,6 +33,8 @@ def run(main: Callable[..., None]) -> None:
         _end(error.exit_code, str(error))
     except OSError as error:
         _end(2, _sentence(error))
+    except MemoryError:
+        _end(2, "memory is full; lower the batch in params.yaml")
     except KeyboardInterrupt:
         _end(INTERRUPTED, "interrupted; nothing half-written was left")
 

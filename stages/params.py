@@ -11,8 +11,8 @@ from ruamel.yaml.error import YAMLError
 from stages.errors import BadParameters
 
 PARAMS_FILE = Path("params.yaml")
-STRICT_KEYS = ConfigDict(extra="forbid")
-"""The config of every parameter class: a misspelt key is an error, not a default."""
+STRICT_KEYS = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""The config of every parameter class: a misspelt key is an error, not a default, and a number is finite."""
 
 T = TypeVar("T")
 

@@ -180,4 +180,7 @@ def _incomplete(images: Mapping[Key, ZipInfo], masks: Mapping[Key, ZipInfo]) -> 
 
 
 def _unsound(path: Path, problems: list[str]) -> BadInput:
-    return bad_input(f"{path} (mend it, or run dvc repro --force lgg-download)", problems)
+    return bad_input(
+        f"{path} (set lgg.download.source to another, or dvc repro --force lgg-download)",
+        problems,
+    )

@@ -6,6 +6,7 @@ Out: archive.zip: kaggle_3m/<patient>/<patient>_<n>.tif, uint8 (H W 3) pre-contr
 """
 
 import hashlib
+import os
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -57,7 +58,8 @@ def place_archive(
     elif params.source == "kaggle":
         _place_download(params, archive, state, waits)
     else:
-        _place_copy(params, Path(params.source).expanduser(), archive)
+        # Not Path.expanduser, which raises where a user is unknown.
+        _place_copy(params, Path(os.path.expanduser(params.source)), archive)  # noqa: PTH111
 
 
 def _place_download(params: DownloadParams, archive: Path, state: Path, waits: Sequence[float]) -> None:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor
 
@@ -42,6 +42,13 @@ class Loss:
 
     bce: Annotated[float, Field(ge=0)]
     dice: Annotated[float, Field(ge=0)]
+
+    @field_validator("dice")
+    @classmethod
+    def _something_to_learn(cls, dice: float, info: ValidationInfo) -> float:
+        if dice == 0 and info.data.get("bce") == 0:
+            raise ValueError("and so is bce; give one of them a weight")
+        return dice
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
@@ -223,7 +230,7 @@ def _until_memory_ends(epochs: Iterator[Epoch]) -> Iterator[Epoch]:
     try:
         yield from epochs
     except torch.OutOfMemoryError:
-        raise BadParameters("the GPU's memory is full: lower lgg.train.batch or lgg.pack.size") from None
+        raise BadParameters("the GPU's memory is full: lower lgg.train.batch or lgg.pack.size in params.yaml") from None
 
 
 def main(data: Path, *, model: Path, curves: Path) -> None:

@@ -20,7 +20,7 @@ from stages.regression.points import Noise, Positive, write_points
 POINTS = 100
 POINTS_PER_UNIT = 10  # of x
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)

@@ -17,6 +17,7 @@ def main(source: Path, *, out: Path, number: int = 0) -> None:
         case "busy": raise TransientError("the server is busy; try again later")
         case "full": raise OSError(28, "No space left on device", str(out))
         case "interrupted": signal.raise_signal(signal.SIGINT)
+        case "greedy": raise MemoryError
         case "bug": raise ZeroDivisionError
     print(source, out, number)
 
@@ -49,6 +50,7 @@ def test_arguments_are_typed_by_the_signature(stage: Path) -> None:
         ("bad", 2, "error: bad: is not good; find another"),
         ("busy", 75, "error: the server is busy; try again later"),
         ("full", 2, "error: out: No space left on device; free some space and run it again"),
+        ("greedy", 2, "error: memory is full; lower the batch in params.yaml"),
         ("interrupted", 130, "error: interrupted; nothing half-written was left"),
     ],
 )

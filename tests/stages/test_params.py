@@ -46,7 +46,14 @@ def test_a_section_becomes_its_class_and_1e_minus_4_a_number(tmp_path: Path) -> 
         ("lgg: {train: {epochs: 3.5, inner: {rate: 1}}}", "lgg.train.epochs is 3.5: input should be a valid integer"),
         ("lgg: {train: {epochs: true, inner: {rate: 1}}}", "lgg.train.epochs is True: input should be a valid integer"),
         ("lgg: {train: {epochs: 3, inner: {rate: -1}}}", "lgg.train.inner.rate is -1: input should be greater than 0"),
-        ("lgg: {train: {epochs: 3, inner: {rate: .nan}}}", "lgg.train.inner.rate is nan: input should be"),
+        (
+            "lgg: {train: {epochs: 3, inner: {rate: .nan}}}",
+            "lgg.train.inner.rate is nan: input should be a finite",
+        ),
+        (
+            "lgg: {train: {epochs: 3, inner: {rate: .inf}}}",
+            "lgg.train.inner.rate is inf: input should be a finite",
+        ),
         ("lgg: {train: {epochs: 3}}", "lgg.train.inner is missing"),
         ("lgg: {train: {2026-01-01: 3}}", "keys must be str"),
         ("lgg: {trian: {}}", "there is no section lgg.train;"),

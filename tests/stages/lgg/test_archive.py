@@ -34,7 +34,7 @@ def refused(folder: Path, content: bytes | Files) -> list[str]:
     with pytest.raises(BadInput) as caught:
         open_once(path)
     head, *problems = str(caught.value).splitlines()
-    what = f"{path} (mend it, or run dvc repro --force lgg-download): "
+    what = f"{path} (set lgg.download.source to another, or dvc repro --force lgg-download): "
     assert head.startswith(what)
     if not problems:
         return [head.removeprefix(what)]

@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[3]
 FIRST, SECOND, THIRD = COUNTS
 N = sum(COUNTS.values())
 SLICE = f"kaggle_3m/{SECOND}/{SECOND}_7.tif"
+ADVICE = "(set lgg.download.source to another, or dvc repro --force lgg-download)"
 MASK = f"kaggle_3m/{SECOND}/{SECOND}_7_mask.tif"
 KEYS = [(patient, number) for patient, count in COUNTS.items() for number in range(1, count + 1)]
 IMAGES = np.stack([archives.image(*key) for key in KEYS])
@@ -299,7 +300,7 @@ def test_the_command_refuses_in_one_line(folder: Path) -> None:
         failed = command(folder, archive)
         assert failed.returncode == 2
         (line,) = failed.stderr.splitlines()
-        assert line.startswith(f"error: {archive} (mend it, or run dvc repro --force lgg-download): {reason}")
+        assert line.startswith(f"error: {archive} {ADVICE}: {reason}")
         assert sorted(path.name for path in folder.iterdir()) == ["archive.zip", "params.yaml"]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from stages.errors import BadInput, BadParameters
 from stages.lgg import resume
@@ -331,6 +331,11 @@ def test_damaged_state_is_left_behind(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def _filled(chosen: TrainParams, number: int) -> dict[str, torch.Tensor]:
     return {name: torch.full_like(value, number) for name, value in UNet(chosen.network).state_dict().items()}
+
+
+def test_a_loss_without_weights_is_refused() -> None:
+    with pytest.raises(ValidationError, match="give one of them a weight"):
+        params(loss={"bce": 0.0, "dice": 0.0})
 
 
 def test_parameters_are_frozen() -> None:
