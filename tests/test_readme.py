@@ -72,7 +72,7 @@ def test_pictures_are_small_enough_for_git() -> None:
 def test_hosts_of_package_registries_are_not_named() -> None:
     """In the lock file nor anywhere else: users bring an index of their own."""
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    hosts = re.compile("|".join(["py" + r"pi\.org", "pythonhosted" + r"\.org", "npm" + r"js\.com"]))
+    hosts = re.compile("|".join(["py" + r"pi\.org", "pythonho" + r"sted\.org", "npm" + r"js\.com"]))
     named = [
         name
         for name in tracked.split("\0")
