@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: run test lint lock clean
 
 run: $(READY)  ## the whole pipeline on the parameters in params.yaml, then one table of all metrics
-	$(BIN)/dvc repro
+	$(BIN)/python -m flows.repro
 	$(BIN)/python -m flows.report
 
 # Torch and TensorFlow abort in one process, so theirs are two; within each a process a core, so one thread each.

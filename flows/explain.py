@@ -1,0 +1,72 @@
+"""Why a stage runs, in words; and without running anything, what each stage would come to."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from flows.graph import Graph
+from flows.options import Change, Outcome
+from flows.screen import Screen
+from flows.workspace import Workspace
+
+SHOWN = 4  # changes of one stage
+VERDICTS = {Outcome.UNCHANGED: "unchanged", Outcome.RESTORED: "restorable", Outcome.RUN: "to run"}
+
+
+def sentence(changes: Iterable[Change]) -> str:
+    """The changes of a stage: `lgg.train.epochs 5 → 20, stages/lgg/unet.py changed`."""
+    phrases = [phrase for change in changes for phrase in _phrases(change)]
+    more = [f"{len(phrases) - SHOWN} more"] if len(phrases) > SHOWN else []
+    return ", ".join([*phrases[:SHOWN], *more])
+
+
+def _phrases(change: Change) -> Iterator[str]:
+    if change.what == "parameter":
+        for name, old, new in differences(change.name, change.old, change.new):
+            yield f"{name} {_value(old)} → {_value(new)}"
+    elif change.what in ("dependency", "output"):
+        state = {"modified": "changed", "deleted": "is missing"}.get(change.new, f"is {change.new}")
+        yield f"{change.name} {state}"
+    else:
+        yield change.name
+
+
+def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The leaves in which two values of a parameter differ, by their full names."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from differences(f"{name}.{key}", old.get(key), new.get(key))
+    elif old != new:
+        yield name, old, new
+
+
+def _value(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def dry(workspace: Workspace, graph: Graph, screen: Screen) -> list[str]:
+    """Print what each stage would come to, and why; the stages that `dvc repro --dry` returns."""
+    outcomes: dict[str, Outcome] = {}
+    forced = {stage.address for stage in graph.stages if workspace.flags.force}
+    coming: dict[str, Any] = {}  # hashes of outputs that would be restored, by path
+    reproduced = []
+    for stage in graph.stages:
+        address = stage.address
+        running = [upstream for upstream in stage.upstreams if outcomes[upstream] is Outcome.RUN]
+        changes, restored = workspace.foresee(address, coming)
+        why = [change for change in changes if not (running and change.what == "dependency")]
+        why += [Change("upstream", f"upstream {name} will run") for name in running]
+        if address in forced:
+            why = [Change("force", "forced")]
+        if running or address in forced or (changes and restored is None):
+            outcomes[address] = Outcome.RUN
+        else:
+            outcomes[address] = Outcome.RESTORED if changes else Outcome.UNCHANGED
+            coming |= restored or {} if changes else {}
+        if address in forced or not workspace.unchanged(address):
+            reproduced.append(address)
+            if workspace.flags.force_downstream:
+                forced |= set(graph.downstreams[address])
+        reason = f": {sentence(why)}" if why else ""
+        screen.say(f"{address}: {VERDICTS[outcomes[address]]}{reason}")
+    return reproduced

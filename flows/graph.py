@@ -1,0 +1,109 @@
+"""The graph to run as frozen stages: who waits for whom, and what each asks for under `meta:` in its `dvc.yaml`."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt
+from pydantic import TypeAdapter, ValidationError
+
+from stages.errors import BadInput
+
+WORTH_RETRYING = frozenset({75, 137, 143})  # "try later" of sysexits.h; SIGKILL (memory is full) and SIGTERM in a shell
+
+Count = Annotated[int, Ge(0)]
+Positive = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a stage asks for; DVC keeps `meta:` as it stands and gives it no meaning of its own."""
+
+    cpus: Positive = 1  # reserved, not enforced
+    gpus: Count = 0
+    threads: Positive | None = None  # exported to the libraries that count threads; it may change a model's bits
+    retries: Count = 0
+    retry_delay: Annotated[float, Ge(0)] = 10.0  # seconds before the first retry, twice as long before each further one
+    retry_on: tuple[Annotated[int, Ge(1)], ...] = ()  # exit codes worth a retry, beside WORTH_RETRYING
+    timeout: Annotated[float, Gt(0)] | None = None  # seconds that one try may take
+    pool: str | None = None  # the work pool of the hosts that it should run on
+
+    def worth_retrying(self, code: int) -> bool:
+        """Whether this exit code may be another one next time; −N is a death by signal N."""
+        return code < 0 or code in WORTH_RETRYING or code in self.retry_on
+
+
+NAMES = [setting.name for setting in fields(Settings)]
+
+
+def settings(meta: Any, where: str) -> Settings:
+    """Read a stage's `meta:`; keys that are nobody's misspelling are the user's own and are left alone.
+
+    Raises:
+        BadInput: a key that looks like a misspelt one, or a value of the wrong type or out of range.
+    """
+    if not isinstance(meta, Mapping):
+        return Settings()
+    for key in meta:
+        if key not in NAMES and (near := difflib.get_close_matches(str(key).lower(), NAMES, n=1, cutoff=0.75)):
+            raise BadInput(f"{where}: meta.{key} is not known; did you mean {near[0]}?")
+    known = {key: value for key, value in meta.items() if key in NAMES}
+    try:
+        return TypeAdapter(Settings).validate_json(json.dumps(known, default=str), strict=True)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in detail["loc"])
+        reason = detail["msg"][0].lower() + detail["msg"][1:]
+        raise BadInput(f"{where}: meta.{key} is {detail['input']!r}: {reason}") from None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the plan."""
+
+    address: str  # DVC's name of it: "lgg-train", "other/dvc.yaml:train", "images.dvc"
+    upstreams: tuple[str, ...] = ()  # in the plan, whose outputs it reads
+    settings: Settings = field(default_factory=Settings)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The stages in the order in which `dvc repro` runs them one by one: each after its upstreams."""
+
+    stages: tuple[Stage, ...]
+
+    @cached_property
+    def by_address(self) -> dict[str, Stage]:
+        """Every stage under its address."""
+        return {stage.address: stage for stage in self.stages}
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """The position of every address in DVC's order."""
+        return {stage.address: number for number, stage in enumerate(self.stages)}
+
+    @cached_property
+    def downstreams(self) -> dict[str, list[str]]:
+        """Of every address, the stages that read its outputs."""
+        found: dict[str, list[str]] = {stage.address: [] for stage in self.stages}
+        for stage in self.stages:
+            for upstream in stage.upstreams:
+                found[upstream].append(stage.address)
+        return found
+
+    def dependents(self, address: str) -> list[str]:
+        """All that waits for `address`, directly or not, in DVC's order."""
+        found: set[str] = set()
+        waiting = [address]
+        while waiting:
+            new = set(self.downstreams[waiting.pop()]) - found
+            found |= new
+            waiting += new
+        return self.in_order(found)
+
+    def in_order(self, addresses: Iterable[str]) -> list[str]:
+        """`addresses` in DVC's order."""
+        return sorted(addresses, key=self.place.__getitem__)

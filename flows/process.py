@@ -1,0 +1,199 @@
+"""Run a stage's commands: their lines as they come, a time limit, and the end of the whole tree."""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+GRACE_SECONDS = 10.0  # between the first signal and SIGKILL
+LONGEST_LINE = 1 << 16  # bytes; a longer one is cut into several
+CANNOT_RUN = 127  # a shell's exit code for a command that is not there
+LOST = -signal.SIGKILL  # the exit code of a process whose warden was killed
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a stage's commands ended."""
+
+    code: int  # exit code of the last one that ran; −N where signal N ended it
+    command: str
+    timed_out: bool
+    left: int  # processes that it left running, ended by now
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell counts: 128 + N where signal N ended it."""
+        return self.code if self.code >= 0 else 128 - self.code
+
+
+class Process:
+    """One stage's commands under a warden of their own; nothing runs before `run`."""
+
+    def __init__(self, link: socket.socket, output: int) -> None:
+        self._link, self._output = link, output
+        self._heard = b""
+        self._begun: Sequence[str] = [""]
+        self._code: int | None = None
+        self._left = 0
+        self._stopping = threading.Event()
+        self.pid = 0  # the warden's: alive as long as anything of the stage is
+
+    def run(self, on_line: Callable[[str, bool], None], timeout: float | None = None) -> Ended:
+        """Run the commands one after another; the first that fails is the last.
+
+        `on_line` gets each line, and with False what stands so far on one that is not finished: a progress bar.
+        """
+        deadline = time.monotonic() + timeout if timeout else None
+        text, timed_out, closed = _Lines(on_line), False, False
+        self._say(go=True)
+        while self._code is None or not closed:
+            wait = 0.2 if deadline is None else min(0.2, max(deadline - time.monotonic(), 0.0))
+            sources: list[Any] = [] if closed else [self._output]
+            sources += [self._link] if self._code is None else []
+            ready, _, _ = select.select(sources, [], [], wait)
+            if self._output in ready:
+                data = os.read(self._output, 1 << 16)
+                closed = not data
+                text.feed(data)
+            elif self._code is not None:
+                break  # all that was written has been read; somebody else holds the pipe
+            if self._link in ready:
+                self._hear()
+            if deadline is not None and time.monotonic() >= deadline and not timed_out:
+                timed_out = True
+                self.stop(signal.SIGTERM)
+        text.feed(b"", last=True)
+        self.close()
+        return Ended(self._code, self._begun[-1], timed_out, self._left)
+
+    def stop(self, number: int) -> None:
+        """Signal every process of the stage, and kill what is left after the grace; returns at once."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._say(stop=number)
+
+    def close(self) -> None:
+        """Let the warden end whatever still runs; it has, once its pid is gone."""
+        if self._link.fileno() >= 0:
+            self._link.close()
+            os.close(self._output)
+
+    def begin(self, request: Mapping[str, Any]) -> None:
+        """Hand the warden its work and learn its pid."""
+        self._say(**request)
+        while not self.pid:
+            self._hear()
+            if self._code is not None:
+                raise ConnectionError("the supervisor of the stages' processes is gone")
+
+    def _say(self, **what: Any) -> None:
+        with suppress(OSError):  # the warden was killed; `_hear` finds out
+            self._link.sendall(json.dumps(what).encode() + b"\n")
+
+    def _hear(self) -> None:
+        data = b""
+        with suppress(ConnectionError):
+            data = self._link.recv(1 << 16)
+        if not data:
+            self._code = LOST
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        for said in map(json.loads, lines):
+            self.pid = said.get("pid", self.pid)
+            self._begun = said.get("command", self._begun)
+            self._code = said.get("code", self._code)
+            self._left = said.get("left", 0)
+
+
+class _Lines:
+    """Bytes into lines; what a carriage return overwrites is shown but is no line."""
+
+    def __init__(self, on_line: Callable[[str, bool], None]) -> None:
+        self._on_line, self._rest = on_line, b""
+
+    def feed(self, data: bytes, last: bool = False) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        while len(self._rest) > LONGEST_LINE:
+            lines.append(self._rest[:LONGEST_LINE])
+            self._rest = self._rest[LONGEST_LINE:]
+        if last and self._rest:
+            lines.append(self._rest)
+        for line in lines:
+            self._on_line(self._visible(line), True)
+        if data and (unfinished := self._visible(self._rest)):
+            self._on_line(unfinished, False)
+
+    @staticmethod
+    def _visible(line: bytes) -> str:
+        return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
+
+
+class Supervisor:
+    """The process under which all stages of a flow run; it outlives no flow."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def spawn(
+        self, commands: Sequence[Sequence[str]], cwd: str, env: Mapping[str, str], keep: Sequence[int] = ()
+    ) -> Process:
+        """Prepare to run `commands`; the warden keeps the descriptors `keep` open until its tree has ended."""
+        request = {"commands": commands, "cwd": cwd, "env": dict(env), "grace": GRACE_SECONDS}
+        for attempt in (1, 2):  # the supervisor may have been killed
+            try:
+                process = self._ask(keep)
+                process.begin(request)
+                return process
+            except ConnectionError:
+                self.close()
+                if attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _ask(self, keep: Sequence[int]) -> Process:
+        ours, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        try:
+            with self._lock:
+                if self._control is None:
+                    self._start()
+                assert self._control is not None
+                socket.send_fds(self._control, [b"!"], [theirs.fileno(), writing, *keep])
+        except OSError:
+            ours.close()
+            os.close(reading)
+            raise
+        finally:
+            theirs.close()
+            os.close(writing)
+        return Process(ours, reading)
+
+    def _start(self) -> None:
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", SUPERVISOR, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # what is sent to the flow's group is for the flow, which tells the wardens
+            )
+
+    def close(self) -> None:
+        """End the supervisor; it waits for its wardens, and they for their trees."""
+        with self._lock:
+            if self._control is not None and self._process is not None:
+                self._control.close()
+                self._process.wait()
+            self._control = self._process = None

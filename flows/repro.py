@@ -1,0 +1,187 @@
+"""The stages of a `dvc.yaml`, side by side, each a Prefect task: what `dvc repro` does, leaving what it would leave."""
+
+import gc
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from dvc.exceptions import DvcException, ReproductionError
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.events.worker import EventsWorker
+from prefect.futures import PrefectFuture
+from prefect.logging import get_run_logger
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_RUNNER_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Cancelled, Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import allow_failure, quote
+
+from flows import explain, report
+from flows.devices import Slots
+from flows.graph import Stage
+from flows.options import CommandLine, Flags, Outcome, Row, StageFailed
+from flows.screen import Screen
+from flows.server import shared
+from flows.walk import Walk, Work
+from flows.workspace import Workspace
+from stages.command import run
+from stages.errors import UserError
+
+UP_TO_DATE = "Data and pipelines are up to date."
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def stage_task(work: Work) -> "State[Any]":
+    """One stage, under its DVC name. DVC is the only cache; what it saved shows as the state Cached."""
+    return state_of(work(get_run_logger().info))
+
+
+def state_of(row: Row) -> "State[Any]":
+    """What Prefect calls the end of a stage."""
+    if row.outcome is Outcome.FAILED:
+        return Failed(message="\n".join([row.why, *row.tail]))
+    if row.outcome is Outcome.SKIPPED:
+        return Cancelled(name="Skipped", message=row.why)
+    if row.outcome is Outcome.RUN:
+        return Completed(message=row.why)
+    return Completed(name="Cached", message=row.outcome.value)
+
+
+def reproduce(
+    root: Path | str = ".",
+    targets: Iterable[str] | str | None = None,
+    *,
+    jobs: int | None = None,
+    screen: Screen | None = None,
+    **flags: Any,
+) -> list[str]:
+    """Do what `dvc.repo.Repo.reproduce` does, with independent stages side by side; `flags` are its keywords.
+
+    `jobs` is the number of CPU slots, by default that of this process's CPUs. The working directory is `root` until
+    the end. Inside of a Prefect flow the stages become tasks of it, else of a flow of their own, for which a server
+    is started if none is configured; when no stage changed there is no flow.
+
+    Returns:
+        The addresses of the stages that ran or were restored, in the order in which DVC returns them.
+
+    Raises:
+        dvc.exceptions.DvcException: as DVC does; ReproductionError when stages failed.
+        UserError: what the user must mend.
+    """
+    screen = screen or Screen(quiet=True)
+    with Workspace(root, Flags(**flags), screen.say) as workspace:
+        graph = workspace.plan(targets)
+        if workspace.flags.dry:
+            return explain.dry(workspace, graph, screen)
+        walk = Walk(workspace, graph, Slots(jobs or len(os.sched_getaffinity(0))), screen)
+        if FlowRunContext.get():
+            body(walk)
+        elif walk.nothing_to_do():
+            screen.say(UP_TO_DATE)
+        else:
+            with prefect(), screen:
+                runner: Any = ThreadPoolTaskRunner()
+                flow(name="repro", task_runner=runner, validate_parameters=False)(body)(quote(walk), return_state=True)
+        screen.summary(list(walk.rows.values()))
+        if walk.failures and workspace.flags.on_error != "ignore":
+            several = workspace.flags.on_error == "keep-going"
+            failed = walk.failures if several else walk.failures[:1]
+            raise workspace.error(failed, walk.rows[failed[0]].error)
+        return walk.reproduced
+
+
+def body(walk: Walk) -> "State[Any]":
+    """A flow's: every stage a task, then what came of them as artifacts."""
+    futures: dict[str, PrefectFuture[Any]] = {}
+
+    def submit(stage: Stage, work: Work) -> None:
+        one = stage_task.with_options(
+            name=stage.address,
+            task_run_name=stage.address,
+            retries=stage.settings.retries,
+            retry_condition_fn=lambda *_: work.again,
+        )
+        after = [allow_failure(futures[upstream]) for upstream in stage.upstreams]
+        futures[stage.address] = one.submit(quote(work), wait_for=after, return_state=False)
+
+    walk.go(submit)
+    rows = [walk.rows[stage.address] for stage in walk.graph.stages]
+    report.publish(rows, Path(), walk.workspace.has_metrics)
+    if walk.failures:
+        return Failed(message=f"failed: {', '.join(walk.failures)}")
+    return Completed(message=f"{len(walk.reproduced)} of {len(walk.rows)} stages reproduced")
+
+
+@contextmanager
+def prefect() -> Iterator[None]:
+    """Prefect's API, and its run logs there alone: the screen shows the same lines."""
+    gc.freeze()  # the collector need not look through what is loaded by now: a tenth of the time of many small stages
+    loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
+    for logger in loggers:
+        logger.propagate = False
+    try:
+        with ExitStack() as stack:
+            url = PREFECT_API_URL.value() or stack.enter_context(shared(PREFECT_HOME.value()))
+            # A person watches: no heart has to beat, and none is waited for at the end.
+            with temporary_settings({PREFECT_API_URL: url, PREFECT_RUNNER_HEARTBEAT_FREQUENCY: None}):
+                yield
+                EventsWorker.drain_all(timeout=10)
+                APILogWorker.drain_all(timeout=10)
+    finally:
+        gc.unfreeze()
+        for logger in loggers:
+            logger.propagate = True
+
+
+@flow(validate_parameters=False)
+def repro(
+    root: str = ".", targets: list[str] | None = None, jobs: int | None = None, flags: dict[str, Any] | None = None
+) -> Any:
+    """The flow to deploy: `flags` are keywords of `reproduce`."""
+    try:
+        return reproduce(root, targets, jobs=jobs, **(flags or {}))
+    except (DvcException, UserError) as error:
+        return Failed(message=one_line(str(error)))
+
+
+def one_line(text: str) -> str:
+    """Without breaks: an error is one line."""
+    return " ".join(text.split())
+
+
+def main(
+    *targets: str,
+    repo: Path = Path(),
+    jobs: Annotated[int | None, Parameter(alias="-j")] = None,
+    options: Annotated[CommandLine, Parameter(name="*")] = CommandLine(),  # noqa: B008
+) -> None:
+    """Do what `dvc repro` does, with independent stages side by side. See `--dry` for what would run, and why.
+
+    Parameters
+    ----------
+    targets
+        Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
+    repo
+        The folder to run in, as `dvc --cd`.
+    jobs
+        How many CPUs stages may reserve at once; all by default.
+    """
+    try:
+        reproduce(repo, targets, jobs=jobs, screen=Screen(), **options.flags())
+    except ReproductionError as error:
+        theirs = error.__cause__ is None or isinstance(error.__cause__, UserError | OSError)
+        reason = f": {error.__cause__}" if error.__cause__ else ""
+        raise (UserError if theirs else StageFailed)(one_line(f"{error}{reason}")) from error
+    except DvcException as error:
+        raise UserError(one_line("; ".join([str(error), *getattr(error, "__notes__", [])]))) from error
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,104 @@
+"""A Prefect server for flows that have none: shared by all that run now on this machine, gone with the last of them.
+
+Each flow holds a shared lock on a file beside Prefect's database; a keeper, this module run as a program, starts the
+server and ends it once it can have that lock for itself. What the server says goes to a file, not to the console.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+STARTUP_SECONDS = 120
+POLL_SECONDS = 0.1
+ENDING_SECONDS = 10
+
+
+@contextlib.contextmanager
+def shared(home: Path) -> Iterator[str]:
+    """The URL of the API of the server whose database lies in `home`, started if nobody has.
+
+    Raises:
+        TimeoutError: it did not come up; the message names its log.
+    """
+    folder = home / "gliaflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "users.lock").open("w") as users, (folder / "start.lock").open("w") as start:
+        fcntl.flock(start, fcntl.LOCK_EX)  # one starts it; the others find it
+        fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper ends the last one
+        url = _running(folder) or _start(folder, home)
+        fcntl.flock(start, fcntl.LOCK_UN)
+        yield url
+
+
+def _running(folder: Path) -> str | None:
+    with contextlib.suppress(OSError, ValueError):
+        url = str(json.loads((folder / "server.json").read_text())["url"])
+        return url if _answers(url) else None
+    return None
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def _start(folder: Path, home: Path) -> str:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    environment = {
+        **os.environ,
+        "PREFECT_HOME": str(home),
+        "PREFECT_UI_API_URL": url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        keeper = subprocess.Popen(
+            [sys.executable, "-I", __file__, str(folder), str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while not _answers(url):
+        if keeper.poll() is not None or time.monotonic() > deadline:
+            raise TimeoutError(f"Prefect's server did not start; see {log}, or name one with PREFECT_API_URL")
+        time.sleep(POLL_SECONDS)
+    (folder / "server.json.partial").write_text(json.dumps({"url": url, "keeper": keeper.pid}))
+    (folder / "server.json.partial").replace(folder / "server.json")
+    keeper.returncode = 0  # it outlives this process if others still use the server
+    return url
+
+
+def keep(folder: Path, port: int) -> None:
+    """Run the server until no flow holds the lock."""
+    line = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "users.lock").open("w") as users, subprocess.Popen(line) as server:
+        while server.poll() is None:
+            time.sleep(POLL_SECONDS)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+        server.terminate()
+        try:
+            server.wait(ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), int(sys.argv[2]))
