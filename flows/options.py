@@ -1,5 +1,6 @@
 """What a caller may ask of a run, and the words for what became of a stage."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Annotated, Any, NamedTuple
@@ -81,6 +82,16 @@ class Change(NamedTuple):
     name: str
     old: Any = None
     new: Any = None
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What a stage executes: its lines, and each as the arguments of a process."""
+
+    lines: Sequence[str]
+    arguments: Sequence[Sequence[str]]
+    cwd: str
+    env: dict[str, str]
 
 
 class StageFailed(GliaflowError):

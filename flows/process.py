@@ -17,6 +17,7 @@ from typing import Any
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 GRACE_SECONDS = 10.0  # between the first signal and SIGKILL
+DRAIN_SECONDS = 2.0  # how long the output of a stage that has ended may stay open
 LONGEST_LINE = 1 << 16  # bytes; a longer one is cut into several
 CANNOT_RUN = 127  # a shell's exit code for a command that is not there
 LOST = -signal.SIGKILL  # the exit code of a process whose warden was killed
@@ -55,7 +56,7 @@ class Process:
         `on_line` gets each line, and with False what stands so far on one that is not finished: a progress bar.
         """
         deadline = time.monotonic() + timeout if timeout else None
-        text, timed_out, closed = _Lines(on_line), False, False
+        text, timed_out, closed, drained = _Lines(on_line), False, False, 0.0
         self._say(go=True)
         while self._code is None or not closed:
             wait = 0.2 if deadline is None else min(0.2, max(deadline - time.monotonic(), 0.0))
@@ -66,8 +67,8 @@ class Process:
                 data = os.read(self._output, 1 << 16)
                 closed = not data
                 text.feed(data)
-            elif self._code is not None:
-                break  # all that was written has been read; somebody else holds the pipe
+            elif self._code is not None and time.monotonic() > (drained := drained or time.monotonic() + DRAIN_SECONDS):
+                break  # somebody else holds the pipe
             if self._link in ready:
                 self._hear()
             if deadline is not None and time.monotonic() >= deadline and not timed_out:

@@ -25,6 +25,7 @@ from prefect.utilities.annotations import allow_failure, quote
 
 from flows import explain, report
 from flows.devices import Slots
+from flows.fallback import Fallback
 from flows.graph import Stage
 from flows.options import CommandLine, Flags, Outcome, Row, StageFailed
 from flows.screen import Screen
@@ -34,6 +35,7 @@ from flows.workspace import Workspace
 from stages.command import run
 from stages.errors import UserError
 
+DRAIN_SECONDS = 30.0  # for what Prefect has not yet been told at the end
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
@@ -59,12 +61,14 @@ def reproduce(
     targets: Iterable[str] | str | None = None,
     *,
     jobs: int | None = None,
+    fallback: bool = False,
     screen: Screen | None = None,
     **flags: Any,
 ) -> list[str]:
     """Do what `dvc.repo.Repo.reproduce` does, with independent stages side by side; `flags` are its keywords.
 
-    `jobs` is the number of CPU slots, by default that of this process's CPUs. The working directory is `root` until
+    `jobs` is the number of CPU slots, by default that of this process's CPUs; `fallback` runs every stage through
+    `dvc repro -s`. The working directory is `root` until
     the end. Inside of a Prefect flow the stages become tasks of it, else of a flow of their own, for which a server
     is started if none is configured; when no stage changed there is no flow.
 
@@ -76,9 +80,10 @@ def reproduce(
         UserError: what the user must mend.
     """
     screen = screen or Screen(quiet=True)
-    with Workspace(root, Flags(**flags), screen.say) as workspace:
+    opened = (Fallback if fallback else Workspace)(root, Flags(**flags), screen.say)
+    with opened as workspace:
         graph = workspace.plan(targets)
-        if workspace.flags.dry:
+        if isinstance(workspace, Workspace) and workspace.flags.dry:
             return explain.dry(workspace, graph, screen)
         walk = Walk(workspace, graph, Slots(jobs or len(os.sched_getaffinity(0))), screen)
         if FlowRunContext.get():
@@ -123,21 +128,29 @@ def body(walk: Walk) -> "State[Any]":
 def prefect() -> Iterator[None]:
     """Prefect's API, and its run logs there alone: the screen shows the same lines."""
     gc.freeze()  # the collector need not look through what is loaded by now: a tenth of the time of many small stages
-    loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
-    for logger in loggers:
-        logger.propagate = False
+    runs = [logging.getLogger(f"prefect.{name}_runs") for name in ("flow", "task")]
+    others = [logging.getLogger(name) for name in ("prefect", "EventsWorker", "APILogWorker")]
+    before = [logger.level for logger in others]
     try:
         with ExitStack() as stack:
             url = PREFECT_API_URL.value() or stack.enter_context(shared(PREFECT_HOME.value()))
             # A person watches: no heart has to beat, and none is waited for at the end.
-            with temporary_settings({PREFECT_API_URL: url, PREFECT_RUNNER_HEARTBEAT_FREQUENCY: None}):
-                yield
-                EventsWorker.drain_all(timeout=10)
-                APILogWorker.drain_all(timeout=10)
+            stack.enter_context(temporary_settings({PREFECT_API_URL: url, PREFECT_RUNNER_HEARTBEAT_FREQUENCY: None}))
+            for logger in others:
+                logger.setLevel(logging.ERROR)
+            for logger in runs:
+                logger.setLevel(logging.INFO)
+                logger.propagate = False
+            yield
+            EventsWorker.drain_all(timeout=DRAIN_SECONDS)
+            APILogWorker.drain_all(timeout=DRAIN_SECONDS)
     finally:
-        gc.unfreeze()
-        for logger in loggers:
+        for logger, level in zip(others, before, strict=True):
+            logger.setLevel(level)
+        for logger in runs:
+            logger.setLevel(logging.NOTSET)
             logger.propagate = True
+        gc.unfreeze()
 
 
 @flow(validate_parameters=False)
@@ -160,6 +173,7 @@ def main(
     *targets: str,
     repo: Path = Path(),
     jobs: Annotated[int | None, Parameter(alias="-j")] = None,
+    fallback: Annotated[bool, Parameter(negative="")] = False,
     options: Annotated[CommandLine, Parameter(name="*")] = CommandLine(),  # noqa: B008
 ) -> None:
     """Do what `dvc repro` does, with independent stages side by side. See `--dry` for what would run, and why.
@@ -172,9 +186,11 @@ def main(
         The folder to run in, as `dvc --cd`.
     jobs
         How many CPUs stages may reserve at once; all by default.
+    fallback
+        Run every stage through `dvc repro -s`, for a DVC whose internals moved: slower.
     """
     try:
-        reproduce(repo, targets, jobs=jobs, screen=Screen(), **options.flags())
+        reproduce(repo, targets, jobs=jobs, fallback=fallback, screen=Screen(), **options.flags())
     except ReproductionError as error:
         theirs = error.__cause__ is None or isinstance(error.__cause__, UserError | OSError)
         reason = f": {error.__cause__}" if error.__cause__ else ""

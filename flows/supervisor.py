@@ -3,7 +3,7 @@
 A program of its own that imports the standard library alone, started once a flow by `process.Supervisor`. For each
 request it forks a warden, the parent of one stage's commands and, on Linux, of whatever they leave behind
 (PR_SET_CHILD_SUBREAPER). A warden speaks lines of JSON with the flow over a socket of its own; at its end of file, or
-when told to stop, it ends every descendant: the signal first, SIGKILL once the grace is over.
+when told to stop, it ends every descendant: the signal first, SIGTERM after a third of the grace, SIGKILL at its end.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ MAX_FDS = 250  # of one request: link, output and the locks that the warden keep
 PR_SET_CHILD_SUBREAPER = 36
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LIBC = ctypes.CDLL(None, use_errno=True)
+POLL_SECONDS = 0.02  # between two looks at what is left
 CANNOT_RUN = 127  # what a shell reports for a command that is not there
 
 
@@ -67,15 +68,24 @@ def send(number: int, pids: Iterable[int]) -> None:
             os.kill(pid, number)
 
 
+def wake_on_children() -> socket.socket:
+    """A socket that can be read from when a child of this process has ended."""
+    woken, waker = socket.socketpair()
+    waker.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, or the wake-up is not written
+    signal.set_wakeup_fd(waker.detach(), warn_on_full_buffer=False)
+    return woken
+
+
 class Warden:
     """The parent of one stage's commands."""
 
     def __init__(self, link: socket.socket, output: int) -> None:
         self.link, self.output = link, output
-        self.woken, self.waker = socket.socketpair()
+        self.woken = wake_on_children()
         self.sources = [self.woken, self.link]
         self.unread = b""
-        self.kill_at: float | None = None  # when the grace ends
+        self.escalation: list[tuple[float, int]] = []  # when to send which signal, once told to stop
         self.main = 0  # pid of the running command
         self.code = 0
 
@@ -83,9 +93,6 @@ class Warden:
         """Serve the request that comes over the link, then exit."""
         os.setsid()
         adopt_orphans()
-        self.waker.setblocking(False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, or the wake-up is not written
-        signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
         request = self.hear()
         if request is None:
             return
@@ -97,7 +104,7 @@ class Warden:
             self.say(command=command)
             self.main = self.start(command, request["cwd"], request["env"])
             self.watch()
-            if self.code or self.kill_at:
+            if self.code or self.escalation:
                 break
         self.main = 0
         left = self.end_the_rest()
@@ -125,7 +132,7 @@ class Warden:
     def watch(self) -> None:
         """Until the command has ended: reap, and heed the flow."""
         while self.main:
-            wait = None if self.kill_at is None else max(self.kill_at - time.monotonic(), 0.05)
+            wait = max(self.escalation[0][0] - time.monotonic(), 0.05) if self.escalation else None
             ready, _, _ = select.select(self.sources, [], [], wait)
             if self.woken in ready:
                 self.woken.recv(4096)
@@ -135,13 +142,26 @@ class Warden:
                     self.sources.remove(self.link)  # an end of file stays readable
                 self.stop(told["stop"] if told else signal.SIGTERM)
             self.reap()
-            if self.kill_at is not None and time.monotonic() >= self.kill_at:
-                send(signal.SIGKILL, descendants([os.getpid()])[1:])
+            self.escalate()
 
     def stop(self, number: int) -> None:
-        if self.kill_at is None:
-            self.kill_at = time.monotonic() + self.grace
+        """Begin the end of all."""
+        if not self.escalation:
+            now = time.monotonic()
+            self.escalation = [
+                (now, number),
+                (now + self.grace / 3, signal.SIGTERM),
+                (now + self.grace, signal.SIGKILL),
+            ]
+
+    def escalate(self) -> None:
+        """Send what is due: each signal once, but SIGKILL until nothing is left."""
+        while self.escalation and self.escalation[0][0] <= time.monotonic():
+            number = self.escalation[0][1]
             send(number, descendants([os.getpid()])[1:])
+            if number == signal.SIGKILL:
+                break
+            self.escalation.pop(0)
 
     def reap(self) -> bool:
         """Take in what has ended; False once no child is left."""
@@ -156,15 +176,11 @@ class Warden:
     def end_the_rest(self) -> int:
         """End what the commands left running; how many those were."""
         left = 0
-        deadline = self.kill_at or time.monotonic() + self.grace
-        number = signal.SIGTERM
         while self.reap():
-            pids = descendants([os.getpid()])[1:]
-            left = max(left, len(pids))
-            if time.monotonic() >= deadline:
-                number = signal.SIGKILL
-            send(number, pids)
-            time.sleep(0.02)
+            left = max(left, len(descendants([os.getpid()])) - 1)
+            self.stop(signal.SIGTERM)
+            self.escalate()
+            time.sleep(POLL_SECONDS)
         return left
 
     def hear(self) -> Any:
@@ -185,46 +201,56 @@ class Warden:
             self.link.sendall(json.dumps(what).encode() + b"\n")
 
 
-def serve(control: socket.socket) -> None:
-    """Fork a warden for each request until the flow is gone and no warden is left."""
-    wardens: set[int] = set()
-    while True:
-        ready, _, _ = select.select([control], [], [], 0.5)
-        if ready:
-            message, fds, _, _ = socket.recv_fds(control, 1, MAX_FDS)
-            if not message:
-                break
-            link, output = fds[:2]
-            pid = os.fork()
-            if not pid:
-                with contextlib.suppress(BaseException):
-                    control.close()
-                    Warden(socket.socket(fileno=link), output).run()
-                    os._exit(0)
-                os._exit(1)
-            wardens.add(pid)
-            for fd in fds:
-                os.close(fd)
-        reap(wardens)
-    while wardens:  # each sees the end of its own link
-        reap(wardens)
-        time.sleep(0.05)
+class Supervisor:
+    """Forks a warden for each request, until the flow is gone and nothing is left to end."""
 
+    def __init__(self, control: socket.socket) -> None:
+        self.control, self.woken = control, wake_on_children()
+        self.wardens: set[int] = set()
+        self.orphaned = False  # whether a warden was killed: its commands are children of this process by now
 
-def reap(wardens: set[int]) -> None:
-    """Take in ended wardens; one that was killed left its commands to this process, which ends them."""
-    orphaned = False
-    with contextlib.suppress(ChildProcessError):
-        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            orphaned |= ended[1] != 0
-            wardens.discard(ended[0])
-    if orphaned:
-        mine = set(children().get(os.getpid(), [])) - wardens
-        send(signal.SIGKILL, descendants(mine))
+    def run(self) -> None:
+        """Serve."""
+        sources = [self.woken, self.control]
+        while len(sources) > 1 or self.wardens or self.orphaned:
+            ready, _, _ = select.select(sources, [], [], POLL_SECONDS if self.orphaned else None)
+            if self.woken in ready:
+                self.woken.recv(4096)
+            if self.control in ready:
+                message, fds, _, _ = socket.recv_fds(self.control, 1, MAX_FDS)
+                if message:
+                    self.fork(fds)
+                else:
+                    sources.remove(self.control)
+            self.reap()
+
+    def fork(self, fds: list[int]) -> None:
+        """Hand a request to a new warden."""
+        pid = os.fork()
+        if not pid:
+            with contextlib.suppress(BaseException):
+                self.control.close()
+                Warden(socket.socket(fileno=fds[0]), fds[1]).run()
+                os._exit(0)
+            os._exit(1)
+        self.wardens.add(pid)
+        for fd in fds:
+            os.close(fd)
+
+    def reap(self) -> None:
+        """Take in ended wardens, and end what a killed one left, until nothing of it is left."""
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                self.orphaned |= ended[0] in self.wardens and ended[1] != 0
+                self.wardens.discard(ended[0])
+        if self.orphaned:
+            left = set(children().get(os.getpid(), [])) - self.wardens
+            send(signal.SIGKILL, descendants(left))
+            self.orphaned = bool(left)
 
 
 if __name__ == "__main__":
     for ignored in IGNORED:
         signal.signal(ignored, signal.SIG_IGN)
     adopt_orphans()
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    Supervisor(socket.socket(fileno=int(sys.argv[1]))).run()

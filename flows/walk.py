@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from flows.devices import Lease, Slots
 from flows.explain import sentence
+from flows.fallback import Fallback
 from flows.graph import Graph, Stage
 from flows.options import Outcome, Row
 from flows.preflight import Missing
@@ -56,7 +57,7 @@ class Done:
 class Walk:
     """All stages of `graph`, each submitted exactly once, after its upstreams."""
 
-    def __init__(self, workspace: Workspace, graph: Graph, slots: Slots, screen: Screen) -> None:
+    def __init__(self, workspace: Workspace | Fallback, graph: Graph, slots: Slots, screen: Screen) -> None:
         self.workspace, self.graph, self.slots, self.screen = workspace, graph, slots, screen
         self.flags = workspace.flags
         self.supervisor = Supervisor()

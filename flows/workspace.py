@@ -40,7 +40,7 @@ from dvc.utils.collections import ensure_list
 from dvc.utils.serialize import dump_yaml
 
 from flows.graph import Graph, Stage, settings
-from flows.options import Change, Flags, Outcome
+from flows.options import Change, Commands, Flags, Outcome
 from flows.preflight import Missing, Signature, changed_meanwhile, check_program, signature
 from flows.stale import forget_the_dead
 from stages.errors import BadInput
@@ -54,16 +54,6 @@ FRESH_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 
 class Busy(Exception):
     """Another process works on a stage's paths; try again later."""
-
-
-@dataclass(frozen=True)
-class Commands:
-    """What a stage executes: its lines, and each as the arguments of a process."""
-
-    lines: Sequence[str]
-    arguments: Sequence[Sequence[str]]
-    cwd: str
-    env: dict[str, str]
 
 
 @dataclass
@@ -109,10 +99,11 @@ class Workspace:
 
     def __enter__(self) -> "Workspace":
         self._one_at_a_time.acquire()
-        self._before, self._level = Path.cwd(), logging.getLogger("dvc").level
+        self._before, self._levels = Path.cwd(), [logger.level for logger in _LOGGERS]
         try:
             os.chdir(self._root)
-            logging.getLogger("dvc").setLevel(logging.CRITICAL)  # the flow does the talking
+            for logger in _LOGGERS:
+                logger.setLevel(logging.CRITICAL)  # the flow does the talking
             self.repo = Repo(_wait_for_lock=True)
         except BaseException:
             self._leave()
@@ -130,7 +121,8 @@ class Workspace:
 
     def _leave(self) -> None:
         rwlock.rwlock = _RWLOCK
-        logging.getLogger("dvc").setLevel(self._level)
+        for logger, level in zip(_LOGGERS, self._levels, strict=True):
+            logger.setLevel(level)
         os.chdir(self._before)
         self._one_at_a_time.release()
 
@@ -464,6 +456,7 @@ class Workspace:
         return raised
 
 
+_LOGGERS = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
 _RWLOCK = rwlock.rwlock
 
 

@@ -1,0 +1,82 @@
+from typing import Any
+
+import pytest
+
+from flows.explain import SHOWN, differences, sentence
+from flows.options import Change
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ({"epochs": 5, "seed": 1}, {"epochs": 20, "seed": 1}, "lgg.train.epochs 5 → 20"),
+        ({"unet": {"depth": 4, "width": 8}}, {"unet": {"depth": 3, "width": 8}}, "lgg.train.unet.depth 4 → 3"),
+        ({"a": 1, "b": 2}, {"a": 2, "b": 3}, "lgg.train.a 1 → 2, lgg.train.b 2 → 3"),
+        ({"a": 1}, {"a": 1, "b": {"c": 2}}, "lgg.train.b nothing → {'c': 2}"),
+        ({"a": 1, "b": 2}, {"b": 2}, "lgg.train.a 1 → nothing"),
+        ({"a": {"b": 1}}, {"a": 5}, "lgg.train.a {'b': 1} → 5"),
+        ({}, {"a": {"b": 1}}, "lgg.train.a nothing → {'b': 1}"),
+        (None, 0.5, "lgg.train nothing → 0.5"),
+        (0, False, ""),
+        ([1, 2], [1, 3], "lgg.train [1, 2] → [1, 3]"),
+        ({"a": 1}, {"a": 1}, ""),
+    ],
+)
+def test_a_parameter_is_told_by_the_leaves_that_differ(old: Any, new: Any, said: str) -> None:
+    assert sentence([Change("parameter", "lgg.train", old, new)]) == said
+
+
+def test_a_leaf_of_nothing_that_comes_or_goes_is_told() -> None:
+    assert sentence([Change("parameter", "lgg.train", {"best": None}, {})])
+    assert sentence([Change("parameter", "lgg.train", {}, {"best": None})])
+
+
+def test_a_long_value_is_cut() -> None:
+    said = sentence([Change("parameter", "path", "x" * 41, "y" * 40)])
+    assert said == f"path {'x' * 39}… → {'y' * 40}"
+
+
+def test_a_value_of_several_lines_is_told_in_one() -> None:
+    assert "\n" not in sentence([Change("parameter", "prompt", "a\nb", "a\nc")])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (Change("dependency", "data/a.csv", new="modified"), "data/a.csv changed"),
+        (Change("dependency", "data/a.csv", new="deleted"), "data/a.csv is missing"),
+        (Change("dependency", "data/a.csv", new="new"), "data/a.csv is new"),
+        (Change("output", "model.pt", new="modified"), "model.pt changed"),
+        (Change("output", "model.pt", new="deleted"), "model.pt is missing"),
+        (Change("output", "model.pt", new="not in cache"), "model.pt is not in cache"),
+        (Change("command", "its command changed"), "its command changed"),
+        (Change("new", "it is in no dvc.lock yet"), "it is in no dvc.lock yet"),
+        (Change("force", "forced"), "forced"),
+    ],
+)
+def test_every_kind_of_change_has_its_words(change: Change, said: str) -> None:
+    assert sentence([change]) == said
+
+
+def test_changes_are_told_in_their_order() -> None:
+    changes = [
+        Change("parameter", "lgg.train", {"epochs": 5}, {"epochs": 20}),
+        Change("dependency", "stages/lgg/unet.py", new="modified"),
+    ]
+    assert sentence(changes) == "lgg.train.epochs 5 → 20, stages/lgg/unet.py changed"
+    assert sentence(iter(changes)) == sentence(changes)
+    assert sentence([]) == ""
+
+
+def test_no_more_than_four_are_told_and_the_rest_is_counted() -> None:
+    assert SHOWN == 4
+    four = [Change("dependency", name, new="modified") for name in "abcd"]
+    assert sentence(four) == "a changed, b changed, c changed, d changed"
+    more = Change("parameter", "p", {"x": 1, "y": 1}, {"x": 2, "y": 2})
+    assert sentence([*four, more]) == "a changed, b changed, c changed, d changed, 2 more"
+    assert sentence([more, *four]) == "p.x 1 → 2, p.y 1 → 2, a changed, b changed, 2 more"
+
+
+def test_differences_are_full_names_with_both_values() -> None:
+    old, new = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}
+    assert list(differences("p", old, new)) == [("p.a.c", 2, 4), ("p.d", 3, None), ("p.e", None, 5)]
