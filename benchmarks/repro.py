@@ -8,6 +8,7 @@ with 1 when a bar was missed.
 """
 
 import logging
+import math
 import os
 import random
 import subprocess
@@ -19,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -35,27 +36,14 @@ FEW, MANY = 100, 1000
 Stages = dict[str, dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Row:
-    """Two times in seconds, and what their relation must be; without a bar they are for information."""
+class Row(NamedTuple):
+    """Two times in seconds, and the most that ours may be."""
 
     what: str
     ours: float
     peer: float
-    ratio: float | None = None  # the most that ours / peer may be
-    slack: float | None = None  # the most that ours − peer may be, in seconds
-
-    @property
-    def missed(self) -> bool:
-        """Whether ours is worse than the bar."""
-        most = self.ratio * self.peer if self.ratio else self.peer + self.slack if self.slack else self.ours
-        return self.ours > most
-
-    def cells(self) -> list[str]:
-        """The row as it is printed."""
-        bar = f"≤ {self.ratio:.3f}" if self.ratio else f"≤ peer + {self.slack:g} s" if self.slack else ""
-        figures = [f"{figure:.3f}" for figure in (self.ours, self.peer, self.ours / self.peer)]
-        return [self.what, *figures, bar, ("missed" if self.missed else "ok") if bar else ""]
+    bar: str = ""  # in words; without one they are for information
+    most: float = math.inf
 
 
 @dataclass
@@ -95,7 +83,7 @@ def graph(number: int) -> Stages:
 def stages(bench: Bench) -> Iterator[Row]:
     """All stages run."""
     *_, ours, theirs = bench.ran
-    yield Row(f"{STAGES} stages", ours, theirs, ratio=1 / 6)
+    yield Row(f"{STAGES} stages", ours, theirs, "≤ 1/6", theirs / 6)
 
 
 def restored(bench: Bench) -> Iterator[Row]:
@@ -104,14 +92,14 @@ def restored(bench: Bench) -> Iterator[Row]:
     ours = median([flow(forgetful(mine)) for _ in range(RUNS)])
     theirs = dvc(forgetful(peer))
     agree(mine, peer)
-    yield Row(f"{STAGES} restored", ours, theirs, ratio=1 / 5)
+    yield Row(f"{STAGES} restored", ours, theirs, "≤ 1/5", theirs / 5)
 
 
 def unchanged(bench: Bench) -> Iterator[Row]:
     """Nothing is to be done."""
     mine, peer, *_ = bench.ran
     ours, theirs = median([flow(mine) for _ in range(RUNS)]), median([dvc(peer) for _ in range(RUNS)])
-    yield Row(f"{STAGES} unchanged", ours, theirs, slack=3)
+    yield Row(f"{STAGES} unchanged", ours, theirs, "≤ peer + 3 s", theirs + 3)
 
 
 def sleeps(bench: Bench) -> Iterator[Row]:
@@ -121,7 +109,7 @@ def sleeps(bench: Bench) -> Iterator[Row]:
     mine, peer = bench.project("sleeps-flow", found), bench.project("sleeps-dvc", found)
     ours, theirs = flow(mine, "--jobs", str(SLEEPS)), dvc(peer)
     agree(mine, peer)
-    yield Row(f"{SLEEPS} × sleep {SLEEP_SECONDS}", ours, theirs, ratio=1 / 6)
+    yield Row(f"{SLEEPS} × sleep {SLEEP_SECONDS}", ours, theirs, "≤ 1/6", theirs / 6)
 
 
 def growth(bench: Bench) -> Iterator[Row]:
@@ -129,28 +117,26 @@ def growth(bench: Bench) -> Iterator[Row]:
     few = [bench.project(f"few-{number}", graph(FEW)) for number in range(RUNS)]
     many = bench.project("many", graph(MANY))
     small, large = median([flow(each) for each in few]), flow(many)
-    yield Row(f"one of {MANY} stages, of {FEW}", large / MANY, small / FEW, ratio=1.5)
+    yield Row(f"one of {MANY} stages, of {FEW}", large / MANY, small / FEW, "≤ 1.5", 1.5 * small / FEW)
     small, large = small - median([flow(each) for each in few]), large - flow(many)
     yield Row("… less an unchanged run", large / MANY, small / FEW)
 
 
 def flow(project: Project, *arguments: str) -> float:
     """Seconds of a run of the flow."""
-    return seconds(project, "flows.repro", *arguments)
+    return _seconds(project, "flows.repro", *arguments)
 
 
 def dvc(project: Project) -> float:
     """Seconds of a run of DVC."""
-    return seconds(project, "dvc", "repro")
+    return _seconds(project, "dvc", "repro")
 
 
-def seconds(project: Project, *module: str) -> float:
-    """Seconds of a run; prints them, and what may have disturbed it."""
+def _seconds(project: Project, *module: str) -> float:
     load, before, began = os.getloadavg()[0], os.times(), time.perf_counter()
     line = (sys.executable, "-m", *module)
     subprocess.run(line, cwd=project.root, env=project.environment, stdout=subprocess.DEVNULL, check=True)
-    wall, now = time.perf_counter() - began, os.times()
-    cpu = sum(now[2:4]) - sum(before[2:4])  # of children
+    wall, cpu = time.perf_counter() - began, sum(os.times()[2:4]) - sum(before[2:4])
     print(f"{project.root.name}: {module[0]} {wall:.2f} s, CPU {cpu:.2f} s; load before {load:.1f}", flush=True)
     return wall
 
@@ -183,9 +169,10 @@ def main(names: Sequence[str]) -> None:
         rows = [row for name in names or PARTS for row in PARTS[name](bench)]
     table = Table("what", "ours (s)", "peer (s)", "ratio", "bar", "")
     for row in rows:
-        table.add_row(*row.cells())
+        figures = [f"{figure:.3f}" for figure in (row.ours, row.peer, row.ours / row.peer)]
+        table.add_row(row.what, *figures, row.bar, ("missed" if row.ours > row.most else "ok") if row.bar else "")
     Console().print(table)
-    sys.exit(any(row.missed for row in rows))
+    sys.exit(any(row.ours > row.most for row in rows))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 from dvc.exceptions import DvcException, ReproductionError
+from httpx import TransportError
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -68,9 +69,9 @@ def reproduce(
     """Do what `dvc.repo.Repo.reproduce` does, with independent stages side by side; `flags` are its keywords.
 
     `jobs` is the number of CPU slots, by default that of this process's CPUs; `fallback` runs every stage through
-    `dvc repro -s`. The working directory is `root` until
-    the end. Inside of a Prefect flow the stages become tasks of it, else of a flow of their own, for which a server
-    is started if none is configured; when no stage changed there is no flow.
+    `dvc repro -s`. The working directory is `root` until the end. Inside of a Prefect flow the stages become tasks of
+    it, else of a flow of their own, for which a server is started if none is configured; when no stage changed there
+    is no flow.
 
     Returns:
         The addresses of the stages that ran or were restored, in the order in which DVC returns them.
@@ -79,6 +80,8 @@ def reproduce(
         dvc.exceptions.DvcException: as DVC does; ReproductionError when stages failed.
         UserError: what the user must mend.
     """
+    if jobs is not None and jobs < 1:
+        raise UserError(f"jobs is {jobs}; at least one stage must be able to run")
     screen = screen or Screen(quiet=True)
     opened = (Fallback if fallback else Workspace)(root, Flags(**flags), screen.say)
     with opened as workspace:
@@ -92,14 +95,30 @@ def reproduce(
             screen.say(UP_TO_DATE)
         else:
             with prefect(), screen:
-                runner: Any = ThreadPoolTaskRunner()
-                flow(name="repro", task_runner=runner, validate_parameters=False)(body)(quote(walk), return_state=True)
+                flow_of_its_own(walk)
         screen.summary(list(walk.rows.values()))
         if walk.failures and workspace.flags.on_error != "ignore":
             several = workspace.flags.on_error == "keep-going"
             failed = walk.failures if several else walk.failures[:1]
             raise workspace.error(failed, walk.rows[failed[0]].error)
         return walk.reproduced
+
+
+def flow_of_its_own(walk: Walk) -> None:
+    """Run the body as a flow. The server may go away in the middle: the stages run on, and are recorded."""
+    runner: Any = ThreadPoolTaskRunner()
+    run_all = flow(name="repro", task_runner=runner, validate_parameters=False)(body)
+    try:
+        state: State[Any] = run_all(quote(walk), return_state=True)
+    except (TransportError, RuntimeError) as error:
+        if not walk.rows:
+            raise UserError(f"{error}; start that server, or unset PREFECT_API_URL to have one for this run") from error
+        if len(walk.rows) < len(walk.graph.stages):
+            raise
+        walk.screen.say(f"Prefect's server is gone, which the stages did not need: {one_line(str(error))}")
+    else:
+        if not walk.failures:
+            state.result()  # raises what went wrong in the body
 
 
 def body(walk: Walk) -> "State[Any]":
@@ -118,7 +137,10 @@ def body(walk: Walk) -> "State[Any]":
 
     walk.go(submit)
     rows = [walk.rows[stage.address] for stage in walk.graph.stages]
-    report.publish(rows, Path(), walk.workspace.has_metrics)
+    try:
+        report.publish(rows, Path(), walk.workspace.has_metrics)
+    except Exception as error:  # the stages are done and recorded, whatever becomes of the tables
+        walk.screen.say(f"no artifacts in Prefect: {one_line(str(error))}")
     if walk.failures:
         return Failed(message=f"failed: {', '.join(walk.failures)}")
     return Completed(message=f"{len(walk.reproduced)} of {len(walk.rows)} stages reproduced")

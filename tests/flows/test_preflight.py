@@ -1,5 +1,4 @@
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ SHELL = "/bin/sh"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(tmp_path: Path) -> Path:
     """A stage's folder: an executable `sub/own`, a file `sub/text` that is none, and an executable `bin/far`."""
     for name, mode in (("sub/own", 0o755), ("sub/text", 0o644), ("bin/far", 0o755)):
         path = tmp_path / name

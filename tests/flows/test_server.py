@@ -151,7 +151,7 @@ def listening(handler: type[socketserver.BaseRequestHandler], home: Path) -> Ite
 
 
 class Healthy(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.send_response(200 if self.path == "/api/health" else 404)
         self.end_headers()
 
@@ -181,7 +181,7 @@ def test_a_proxy_is_not_asked_for_this_machine(tmp_path: Path, monkeypatch: pyte
         assert found == url
 
 
-@pytest.mark.parametrize("note", ["", "{}", "[]", '{"url": "nonsense"}', '{"url": "http://127.0.0.1:9/api"}'])
+@pytest.mark.parametrize("note", ["", '{"url": "nonsense"}', '{"url": "http://127.0.0.1:9/api"}'])
 def test_a_note_of_a_server_that_is_gone_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: str
 ) -> None:
