@@ -106,12 +106,15 @@ def visible_gpus(environment: Mapping[str, str]) -> Iterator[Gpu]:
     chosen = environment.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None and not chosen.strip():
         return
-    uuids = _listed(environment)
+    uuids, seen = _listed(environment), set[str]()
     names = uuids if chosen is None else [name.strip() for name in chosen.split(",")]
     for name in names:
-        if name.lstrip("-").isdigit() and name not in uuids:
+        if not name or (name.lstrip("-").isdigit() and name not in uuids):
             return  # to CUDA, too, an index that is not there ends the list
-        yield Gpu(name, f"gpu-{uuids.get(name) or name}")
+        full = uuids.get(name) or next((uuid for uuid in uuids.values() if uuid.startswith(name)), name)
+        if full not in seen:
+            seen.add(full)
+            yield Gpu(name, f"gpu-{full}".replace("/", "-"))
 
 
 def _listed(environment: Mapping[str, str]) -> dict[str, str]:

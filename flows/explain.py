@@ -8,6 +8,7 @@ from flows.options import Change, Outcome
 from flows.screen import Screen
 from flows.workspace import Workspace
 
+ABSENT = object()
 SHOWN = 4  # changes of one stage
 VERDICTS = {Outcome.UNCHANGED: "unchanged", Outcome.RESTORED: "restorable", Outcome.RUN: "to run"}
 
@@ -34,13 +35,13 @@ def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]
     """The leaves in which two values of a parameter differ, by their full names."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
-            yield from differences(f"{name}.{key}", old.get(key), new.get(key))
+            yield from differences(f"{name}.{key}", old.get(key, ABSENT), new.get(key, ABSENT))
     elif old != new:
         yield name, old, new
 
 
 def _value(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
+    text = "nothing" if value is None or value is ABSENT else " ".join(str(value).split())
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 

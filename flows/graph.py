@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -48,16 +49,19 @@ def settings(meta: Any, where: str) -> Settings:
     if not isinstance(meta, Mapping):
         return Settings()
     for key in meta:
-        if key not in NAMES and (near := difflib.get_close_matches(str(key).lower(), NAMES, n=1, cutoff=0.75)):
+        near = difflib.get_close_matches(str(key).lower(), NAMES, n=1, cutoff=0.75)
+        if key not in NAMES and near and str(key).lower()[:3] == near[0][:3]:
             raise BadInput(f"{where}: meta.{key} is not known; did you mean {near[0]}?")
     known = {key: value for key, value in meta.items() if key in NAMES}
     try:
         return TypeAdapter(Settings).validate_json(json.dumps(known, default=str), strict=True)
+    except TypeError as error:  # a key that is no text
+        raise BadInput(f"{where}: meta: {error}") from None
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in detail["loc"])
         reason = detail["msg"][0].lower() + detail["msg"][1:]
-        raise BadInput(f"{where}: meta.{key} is {detail['input']!r}: {reason}") from None
+        raise BadInput(f"{where}: meta.{key} is {textwrap.shorten(repr(detail['input']), 80)}: {reason}") from None
 
 
 @dataclass(frozen=True)

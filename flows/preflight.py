@@ -9,7 +9,9 @@ from pathlib import Path
 
 from stages.errors import UserError
 
-FIRST_WORD = re.compile(r"\s*(?:[A-Za-z_]\w*=[\w./:-]*\s+)*([\w./+-]+)(?=\s|$)")
+FIRST_WORD = re.compile(r"\s*(?:[A-Za-z_]\w*=[\w./:-]*\s+)*([\w./+-]+)(?=\s|$)(?!\s*\()")
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh")  # that have `command -v`
+MAY_FAIL = re.compile(r"[;|\n]|(?<!&)&(?!&)")  # a line that goes on after its first program
 
 Signature = tuple[int, int, int]
 
@@ -47,9 +49,11 @@ def check_program(line: str, shell: str, cwd: str, environment: Mapping[str, str
         UserError: there is no such program.
     """
     match = FIRST_WORD.match(line)
-    if match is None or Path(shell).name == "fish":
+    if match is None or Path(shell).name not in SHELLS or MAY_FAIL.search(line) or "PATH=" in line[: match.start(1)]:
         return
     word = match[1]
+    if not Path(cwd).is_dir():
+        return
     if shutil.which(str(Path(cwd) / word) if "/" in word else word, path=environment.get("PATH")):
         return
     ask = [shell, "-c", 'command -v -- "$1"', shell, word]  # it may be a builtin or a word of the language

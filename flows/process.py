@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -12,10 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-SUPERVISOR = Path(__file__).with_name("supervisor.py")
+from flows import supervisor
+from flows.supervisor import MAX_FDS, readable
+
 GRACE_SECONDS = 10.0  # between the first signal and SIGKILL
 DRAIN_SECONDS = 2.0  # how long the output of a stage that has ended may stay open
 LONGEST_LINE = 1 << 16  # bytes; a longer one is cut into several
@@ -45,6 +45,7 @@ class Process:
         self._link, self._output = link, output
         self._heard = b""
         self._begun: Sequence[str] = [""]
+        self._over = False  # all commands have ended, if not what they left running
         self._code: int | None = None
         self._left = 0
         self._stopping = threading.Event()
@@ -62,7 +63,7 @@ class Process:
             wait = 0.2 if deadline is None else min(0.2, max(deadline - time.monotonic(), 0.0))
             sources: list[Any] = [] if closed else [self._output]
             sources += [self._link] if self._code is None else []
-            ready, _, _ = select.select(sources, [], [], wait)
+            ready = readable(sources, wait)
             if self._output in ready:
                 data = os.read(self._output, 1 << 16)
                 closed = not data
@@ -71,7 +72,7 @@ class Process:
                 break  # somebody else holds the pipe
             if self._link in ready:
                 self._hear()
-            if deadline is not None and time.monotonic() >= deadline and not timed_out:
+            if deadline is not None and time.monotonic() >= deadline and not (timed_out or self._over):
                 timed_out = True
                 self.stop(signal.SIGTERM)
         text.feed(b"", last=True)
@@ -112,6 +113,7 @@ class Process:
         for said in map(json.loads, lines):
             self.pid = said.get("pid", self.pid)
             self._begun = said.get("command", self._begun)
+            self._over = said.get("over", self._over)
             self._code = said.get("code", self._code)
             self._left = said.get("left", 0)
 
@@ -124,6 +126,7 @@ class _Lines:
 
     def feed(self, data: bytes, last: bool = False) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
+        self._rest = self._rest[self._rest.rstrip(b"\r").rfind(b"\r") + 1 :]
         while len(self._rest) > LONGEST_LINE:
             lines.append(self._rest[:LONGEST_LINE])
             self._rest = self._rest[LONGEST_LINE:]
@@ -155,10 +158,14 @@ class Supervisor:
         for attempt in (1, 2):  # the supervisor may have been killed
             try:
                 process = self._ask(keep)
-                process.begin(request)
+                try:
+                    process.begin(request)
+                except ConnectionError:
+                    process.close()
+                    raise
                 return process
             except ConnectionError:
-                self.close()
+                self._forget()
                 if attempt == 2:
                     raise
         raise AssertionError("unreachable")
@@ -171,7 +178,11 @@ class Supervisor:
                 if self._control is None:
                     self._start()
                 assert self._control is not None
-                socket.send_fds(self._control, [b"!"], [theirs.fileno(), writing, *keep])
+                fds = [theirs.fileno(), writing, *keep]
+                while len(fds) > MAX_FDS:
+                    socket.send_fds(self._control, [b"+"], fds[:MAX_FDS])
+                    fds = fds[MAX_FDS:]
+                socket.send_fds(self._control, [b"!"], fds)
         except OSError:
             ours.close()
             os.close(reading)
@@ -185,11 +196,19 @@ class Supervisor:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", SUPERVISOR, str(theirs.fileno())],
+                [sys.executable, "-I", "-S", supervisor.__file__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # what is sent to the flow's group is for the flow, which tells the wardens
             )
+
+    def _forget(self) -> None:
+        """Let another one be started if this one has ended."""
+        with self._lock, suppress(subprocess.TimeoutExpired):
+            if self._control is not None and self._process is not None:
+                self._process.wait(0.5)
+                self._control.close()
+                self._control = self._process = None
 
     def close(self) -> None:
         """End the supervisor; it waits for its wardens, and they for their trees."""

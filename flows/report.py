@@ -74,7 +74,7 @@ def figures(outputs: Iterable[str]) -> Iterator[Path]:
 def _stage(row: Row) -> dict[str, Any]:
     outputs = ", ".join(f"{path} {value[:8]}" for path, value in row.outputs.items())
     seconds = round(row.seconds, 1)
-    return {"stage": row.address, "outcome": row.outcome.value, "why": row.why, "seconds": seconds, "outputs": outputs}
+    return {"stage": row.address, "outcome": row.outcome.value, "seconds": seconds, "why": row.why, "outputs": outputs}
 
 
 def _picture(path: Path) -> str:

@@ -11,8 +11,6 @@ from rich.text import Text
 
 from flows.options import Outcome, Row
 
-STYLES = {Outcome.FAILED: "red", Outcome.SKIPPED: "yellow", Outcome.RUN: "green"}
-
 
 class Screen:
     """Prints to `console`; `quiet` keeps all but errors to itself."""
@@ -39,7 +37,9 @@ class Screen:
             if self._terminal:
                 self.console.print(Text(message))
             else:
-                print(message, file=self.console.file, flush=True)
+                encoding = getattr(self.console.file, "encoding", None) or "utf-8"
+                self.console.file.write(f"{message}\n".encode(encoding, "replace").decode(encoding))  # at once: unmixed
+                self.console.file.flush()
 
     def began(self, address: str, commands: Sequence[str]) -> None:
         """A stage's commands start."""
@@ -69,12 +69,14 @@ class Screen:
             self.say(f"{row.address}: {row.outcome.value}{seconds}{reason}")
 
     def summary(self, rows: Sequence[Row]) -> None:
-        """How many stages came to what, and which failed."""
+        """How many stages came to what."""
         counts = {outcome: sum(row.outcome is outcome for row in rows) for outcome in Outcome}
         self.say(", ".join(f"{number} {outcome.value}" for outcome, number in counts.items() if number))
 
     def _lines(self) -> Table:
-        table = Table.grid(Column(no_wrap=True), Column(no_wrap=True), Column(no_wrap=True, ratio=1), padding=(0, 1))
+        table = Table.grid(
+            Column(no_wrap=True), Column(no_wrap=True), Column(no_wrap=True, ratio=1), padding=(0, 1), expand=True
+        )
         with self._lock:
             for address, (since, text) in self._running.items():
                 table.add_row(Text(address, "bold"), clock(time.monotonic() - since), Text(text, overflow="ellipsis"))

@@ -5,9 +5,12 @@ server and ends it once it can have that lock for itself. What the server says g
 """
 
 import contextlib
+import ctypes
 import fcntl
+import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +22,7 @@ from pathlib import Path
 STARTUP_SECONDS = 120
 POLL_SECONDS = 0.1
 ENDING_SECONDS = 10
+PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
@@ -46,7 +50,11 @@ def _running(folder: Path) -> str | None:
 
 
 def _answers(url: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with (
+        contextlib.suppress(OSError, http.client.HTTPException),
+        direct.open(f"{url}/health", timeout=5) as answer,
+    ):
         return bool(answer.status == 200)
     return False
 
@@ -86,12 +94,20 @@ def _start(folder: Path, home: Path) -> str:
 def keep(folder: Path, port: int) -> None:
     """Run the server until no flow holds the lock."""
     line = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "users.lock").open("w") as users, subprocess.Popen(line) as server:
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def end_with_the_keeper() -> None:
+        if libc:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    users = (folder / "users.lock").open("w")
+    with users, subprocess.Popen(line, preexec_fn=end_with_the_keeper) as server:
         while server.poll() is None:
             time.sleep(POLL_SECONDS)
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
+        (folder / "server.json").unlink(missing_ok=True)
         server.terminate()
         try:
             server.wait(ENDING_SECONDS)

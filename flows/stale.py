@@ -16,7 +16,7 @@ def forget_the_dead(path: Path) -> None:
     refuses a file whose writer was killed while it wrote.
     """
     try:
-        text, written = path.read_text(), path.stat().st_mtime
+        text, written = path.read_bytes(), path.stat().st_mtime
     except FileNotFoundError:
         return
     found: Any = None

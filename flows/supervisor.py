@@ -3,7 +3,7 @@
 A program of its own that imports the standard library alone, started once a flow by `process.Supervisor`. For each
 request it forks a warden, the parent of one stage's commands and, on Linux, of whatever they leave behind
 (PR_SET_CHILD_SUBREAPER). A warden speaks lines of JSON with the flow over a socket of its own; at its end of file, or
-when told to stop, it ends every descendant: the signal first, SIGTERM after a third of the grace, SIGKILL at its end.
+when told to stop, it ends every descendant: by the signal first, after a grace by SIGKILL.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-MAX_FDS = 250  # of one request: link, output and the locks that the warden keeps until its tree has ended
+MAX_FDS = 200  # in one message; a request that has more comes in several
 PR_SET_CHILD_SUBREAPER = 36
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -41,7 +41,7 @@ def children() -> dict[int, list[int]]:
         for entry in os.scandir("/proc"):
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):  # it has ended
-                    fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
+                    fields = Path(entry.path, "stat").read_bytes().rpartition(b")")[2].split()
                     found.setdefault(int(fields[1]), []).append(int(entry.name))
     else:
         listed = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
@@ -77,6 +77,16 @@ def wake_on_children() -> socket.socket:
     return woken
 
 
+def readable(sources: Iterable[Any], seconds: float | None) -> list[Any]:
+    """Those that can be read from; unlike select, with file descriptors of any number."""
+    poll, by_number = select.poll(), {}
+    for source in sources:
+        number = source if isinstance(source, int) else source.fileno()
+        by_number[number] = source
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(None if seconds is None else seconds * 1000)]
+
+
 class Warden:
     """The parent of one stage's commands."""
 
@@ -98,7 +108,9 @@ class Warden:
             return
         self.grace = float(request["grace"])
         self.say(pid=os.getpid())
-        if self.hear() is None:  # the word to go
+        told = self.hear()  # the word to go
+        if told is None or "stop" in told:
+            self.say(code=-told["stop"] if told else 0, left=0)
             return
         for command in request["commands"]:
             self.say(command=command)
@@ -107,21 +119,26 @@ class Warden:
             if self.code or self.escalation:
                 break
         self.main = 0
+        self.say(over=True)
         left = self.end_the_rest()
         self.say(code=self.code, left=left)
 
     def start(self, command: list[str], cwd: str, env: dict[str, str]) -> int:
+        signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # what is sent to the child meanwhile waits for its defaults
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
             return pid
         try:
+            os.setpgid(0, 0)  # a stage may signal its group, which must not be the warden's
             signal.set_wakeup_fd(-1)
             for number in (*IGNORED, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(self.output, 1)
             os.dup2(self.output, 2)
-            os.closerange(3, MAX_FDS + 50)
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
             os.chdir(cwd)
             os.execvpe(command[0], command, env)
         except OSError as error:
@@ -133,14 +150,15 @@ class Warden:
         """Until the command has ended: reap, and heed the flow."""
         while self.main:
             wait = max(self.escalation[0][0] - time.monotonic(), 0.05) if self.escalation else None
-            ready, _, _ = select.select(self.sources, [], [], wait)
+            ready = readable(self.sources, 0 if b"\n" in self.unread else wait)
             if self.woken in ready:
                 self.woken.recv(4096)
-            if self.link in ready:
+            if self.link in ready or b"\n" in self.unread:
                 told = self.hear()
                 if told is None:
                     self.sources.remove(self.link)  # an end of file stays readable
-                self.stop(told["stop"] if told else signal.SIGTERM)
+                if told is None or "stop" in told:
+                    self.stop(told["stop"] if told else signal.SIGTERM)
             self.reap()
             self.escalate()
 
@@ -148,11 +166,8 @@ class Warden:
         """Begin the end of all."""
         if not self.escalation:
             now = time.monotonic()
-            self.escalation = [
-                (now, number),
-                (now + self.grace / 3, signal.SIGTERM),
-                (now + self.grace, signal.SIGKILL),
-            ]
+            gentle = [(now + self.grace / 3, signal.SIGTERM)] if number == signal.SIGINT else []
+            self.escalation = [(now, number), *gentle, (now + self.grace, signal.SIGKILL)]
 
     def escalate(self) -> None:
         """Send what is due: each signal once, but SIGKILL until nothing is left."""
@@ -207,20 +222,23 @@ class Supervisor:
     def __init__(self, control: socket.socket) -> None:
         self.control, self.woken = control, wake_on_children()
         self.wardens: set[int] = set()
+        self.fds: list[int] = []  # of a request that is not complete
         self.orphaned = False  # whether a warden was killed: its commands are children of this process by now
 
     def run(self) -> None:
         """Serve."""
         sources = [self.woken, self.control]
         while len(sources) > 1 or self.wardens or self.orphaned:
-            ready, _, _ = select.select(sources, [], [], POLL_SECONDS if self.orphaned else None)
+            ready = readable(sources, POLL_SECONDS if self.orphaned else None)
             if self.woken in ready:
                 self.woken.recv(4096)
             if self.control in ready:
                 message, fds, _, _ = socket.recv_fds(self.control, 1, MAX_FDS)
-                if message:
-                    self.fork(fds)
-                else:
+                self.fds += fds
+                if message == b"!":
+                    self.fork(self.fds)
+                    self.fds = []
+                elif not message:
                     sources.remove(self.control)
             self.reap()
 

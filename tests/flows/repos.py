@@ -71,7 +71,7 @@ class Project:
         return made
 
     def left(self) -> dict[str, bytes]:
-        """What a run leaves and must be the same, byte for byte: lock files, .gitignore and .dvc files, the run-cache."""
+        """What must be the same, byte for byte: lock files, .gitignore and .dvc files, the run-cache."""
         files = [
             *self.root.rglob("dvc.lock"),
             *(path for path in self.root.rglob(".gitignore") if ".dvc" not in path.parts),

@@ -78,5 +78,6 @@ def test_no_more_than_four_are_told_and_the_rest_is_counted() -> None:
 
 
 def test_differences_are_full_names_with_both_values() -> None:
-    old, new = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}
-    assert list(differences("p", old, new)) == [("p.a.c", 2, 4), ("p.d", 3, None), ("p.e", None, 5)]
+    old, new = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "d": 5}
+    assert list(differences("p", old, new)) == [("p.a.c", 2, 4), ("p.d", 3, 5)]
+    assert [name for name, _, _ in differences("p", {"a": 1, "b": {"c": 1}}, {"e": 5})] == ["p.a", "p.b", "p.e"]

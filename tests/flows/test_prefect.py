@@ -154,8 +154,7 @@ def test_cancelling_a_served_run_ends_every_process(project: Project, client: Sy
             assert soon(lambda: (project.root / "begun").exists())
             client.set_flow_run_state(run.id, Cancelling())
             assert soon(lambda: client.read_flow_run(run.id).state_name == "Cancelled")
-            sleeping = lambda: [p for p in mine(project) if p.name() == "sleep"]
-            assert soon(lambda: not sleeping()), sleeping()
+            assert soon(lambda: not [p for p in mine(project) if p.name() == "sleep"])
         finally:
             server.send_signal(signal.SIGINT)
             server.communicate(timeout=PATIENCE_SECONDS)

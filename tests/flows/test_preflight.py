@@ -76,6 +76,13 @@ def test_a_program_is_looked_up_on_the_path_of_the_stage(folder: Path) -> None:
         check("own", folder, path=f"{folder / 'bin'}{os.pathsep}{os.defpath}")
 
 
+def test_a_path_begins_in_the_folder_of_the_stage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    check("./own", folder / "sub")
+    with pytest.raises(UserError, match="'sub/own'"):
+        check("sub/own", folder / "bin")
+
+
 def test_a_file_that_is_not_executable_is_no_program_to_bash(folder: Path) -> None:
     with pytest.raises(UserError, match="'sub/text'"):
         check("sub/text", folder, shell="/bin/bash")

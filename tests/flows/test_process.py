@@ -375,8 +375,9 @@ def test_what_is_left_running_is_signalled_once(stages: Stages) -> None:
     assert stages.watch(process, seen=lambda _: word.touch())[1] == ["ready", "1"]
 
 
-def test_a_pipe_that_another_holds_keeps_nobody_waiting(stages: Stages) -> None:
+def test_a_pipe_that_another_holds_keeps_nobody_waiting(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stage hands its output to a process that is not its own."""
+    monkeypatch.setattr("flows.process.DRAIN_SECONDS", 0.3)
     line = stages.python(
         "import socket, sys\n"
         "with socket.socket(socket.AF_UNIX) as link:\n"
@@ -412,7 +413,7 @@ def test_a_stop_right_after_the_start_is_heeded(stages: Stages) -> None:
     """The warden finds both words at once: it does not run while they are sent."""
     process = stages.spawn("sleep 6")
     os.kill(process.pid, signal.SIGSTOP)
-    waker = threading.Timer(1, os.kill, (process.pid, signal.SIGCONT))
+    waker = threading.Timer(0.5, os.kill, (process.pid, signal.SIGCONT))
     waker.start()
     ended, _ = stages.watch(process, timeout=0.01)
     waker.join()
@@ -507,8 +508,8 @@ def test_a_supervisor_killed_while_it_is_asked_costs_no_stage_and_no_descriptor(
 
 
 def test_stages_that_find_the_supervisor_killed_do_not_wait_for_each_other(stages: Stages) -> None:
-    number, ended = 6, list[Ended]()
-    for round_ in range(5):
+    number, ended = 5, list[Ended]()
+    for round_ in range(4):
         process = stages.spawn("true")
         supervisor = supervisor_of(process)
         stages.watch(process)

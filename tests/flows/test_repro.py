@@ -1,10 +1,14 @@
 """What the flow leaves, against what serial `dvc repro` leaves from the same state."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.flows.repos import Project
+from ruamel.yaml import YAML
+
+from flows.repro import reproduce
+from tests.flows.repos import ROOT, Project
 
 DIAMOND: dict[str, Any] = {
     "top": {"cmd": "cp seed.txt top.txt", "deps": ["seed.txt"], "outs": ["top.txt"]},
@@ -142,3 +146,76 @@ def test_every_form_of_a_stage(project: Project, tmp_path: Path) -> None:
     assert status == theirs.dvc("status").stdout
     assert "always changed" in status
     assert "modified" not in status
+
+
+def test_this_pipeline(project: Project, tmp_path: Path) -> None:
+    """Its graph, with commands that only write their outputs."""
+    stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    project.write({name: f"{name}\n" for name in listed.split("\0") if name.startswith(("stages/", "requirements"))})
+    project.write({"params.yaml": (ROOT / "params.yaml").read_text()})
+    for stage in stages.values():
+        made = [
+            next(iter(out)) if isinstance(out, dict) else out
+            for k in ("outs", "metrics", "plots")
+            for out in stage.get(k, [])
+        ]
+        stage["cmd"] = [f"mkdir -p $(dirname {out}) && cat {' '.join(stage['deps'][-2:])} > {out}" for out in made]
+    project.pipeline(stages)
+    ours, theirs = twins(project, tmp_path)
+    ours.flow("--jobs", "4")
+    theirs.dvc("repro")
+    assert len(ours.left()) > 30
+    assert ours.left() == theirs.left()
+    ours.clean()
+
+
+def test_the_fallback_uses_dvcs_commands_alone(project: Project, tmp_path: Path) -> None:
+    project.write({"seed.txt": "1\n", "params.yaml": "a: {b: 1}\nnames: [x, y]\n", "left/keep": ""})
+    project.pipeline(DIAMOND)
+    ours, theirs = twins(project, tmp_path)
+    ours.flow("--fallback", "--jobs", "1")
+    theirs.dvc("repro")
+    assert sorted(ours.left()) == sorted(theirs.left())
+    ours.clean()
+    assert "up to date" in ours.flow("--fallback").stdout
+    refused = ours.flow("--fallback", "--pipeline", expect=2)
+    assert refused.stderr == "error: --pipeline does not go with --fallback; use `dvc repro` for it\n"
+
+
+def test_dry_says_what_each_stage_would_come_to_and_changes_nothing(project: Project) -> None:
+    project.write({"seed.txt": "1\n", "params.yaml": "p: {q: 5, r: 1}\n"})
+    project.pipeline(
+        {
+            "first": {"cmd": "cp seed.txt a.txt", "deps": ["seed.txt"], "outs": ["a.txt"]},
+            "second": {"cmd": "cp a.txt b.txt", "deps": ["a.txt"], "params": ["p"], "outs": ["b.txt"]},
+            "third": {"cmd": "wc -c < b.txt > c.txt", "deps": ["b.txt"], "outs": ["c.txt"]},
+            "other": {"cmd": "cp seed.txt o.txt", "deps": ["seed.txt"], "outs": ["o.txt"]},
+        }
+    )
+    assert set(project.flow("--dry").stdout.splitlines()) == {
+        "first: to run: it is in no dvc.lock yet",
+        "second: to run: it is in no dvc.lock yet, upstream first will run",
+        "third: to run: it is in no dvc.lock yet, upstream second will run",
+        "other: to run: it is in no dvc.lock yet",
+    }
+    project.flow()
+    project.write({"seed.txt": "2\n"})
+    project.flow()
+    project.write({"seed.txt": "1\n"})
+    before = project.left()
+    assert set(project.flow("--dry").stdout.splitlines()) == {
+        "first: restorable: seed.txt changed",
+        "second: restorable: a.txt changed",
+        "third: unchanged",
+        "other: restorable: seed.txt changed",
+    }
+    project.write({"params.yaml": "p: {q: 20, r: 1}\n"})
+    assert project.flow("--dry", "third").stdout.splitlines() == [
+        "first: restorable: seed.txt changed",
+        "second: to run: a.txt changed, p.q 5 → 20",
+        "third: to run: upstream second will run",
+    ]
+    assert project.left() == before
+    assert (project.root / "a.txt").read_text() == "2\n"
+    assert set(reproduce(project.root, dry=True)) == {"first", "second", "other"}
