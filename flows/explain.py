@@ -49,7 +49,7 @@ def dry(workspace: Workspace, graph: Graph, screen: Screen) -> list[str]:
     """Print what each stage would come to, and why; the stages that `dvc repro --dry` returns."""
     outcomes: dict[str, Outcome] = {}
     forced = {stage.address for stage in graph.stages if workspace.flags.force}
-    coming: dict[str, Any] = {}  # hashes of outputs that would be restored, by path
+    coming: dict[str, Any] = {}  # what outputs that would be restored will be, by path
     reproduced = []
     for stage in graph.stages:
         address = stage.address

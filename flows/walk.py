@@ -191,7 +191,8 @@ class Walk:
 
     def _settle(self, row: Row) -> None:
         self.rows[row.address] = row
-        self.workspace.settle(row.address)
+        if self.flags.on_error != "fail" or row.outcome not in (Outcome.FAILED, Outcome.SKIPPED):
+            self.workspace.settle(row.address)
         self.screen.ended(row)
         downstreams = self.graph.downstreams[row.address]
         if self.flags.force_downstream and (row.outcome.reproduced or row.address in self._forced):

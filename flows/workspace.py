@@ -32,7 +32,7 @@ from dvc.prompt import confirm
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.repo.scm_context import SCMContext
-from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported, _get_cache_hash
+from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported, _can_hash, _get_cache_hash
 from dvc.stage.exceptions import StageCmdFailedError, StageFileDoesNotExistError, StageNotFound
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 from dvc.stage.serialize import to_single_stage_file, to_single_stage_lockfile
@@ -94,6 +94,7 @@ class Workspace:
         self.changes: dict[str, list[Change]] = {}  # why stages ran
         self._settled: set[str] = set()
         self._unwritten: dict[str, list[str]] = {}  # recorded stages, and the paths that they have git ignore
+        self._restorable: set[str] = set()  # those that the run-cache knows as well
         self._opened = self._flushed = time.monotonic()
         self._flushing = self._last_flush = 0.0  # seconds
 
@@ -342,30 +343,34 @@ class Workspace:
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
         if not flags.no_commit and not uncached:
             self.repo.stage_cache.save(stage)
+            self._restorable |= {stage.addressing} if _can_hash(stage) else set()
         if not flags.no_commit:
             stage.commit(allow_missing=flags.allow_missing)
         self._unwritten[stage.addressing] = list(self._ignores.paths)
 
     def foresee(self, address: str, coming: Mapping[str, Any]) -> tuple[list[Change], dict[str, Any] | None]:
-        """Change nothing: why the stage would run, given that dependencies at paths in `coming` get those hashes.
+        """Change nothing: why the stage would run, given what dependencies at the paths in `coming` will be.
 
-        And, if a record of such a run is in the cache, the hashes that its outputs would get, by path.
+        And, if a record of such a run is in the cache, what its outputs would be, by path.
         """
         stage = self._stages[address]
         with self.locked():
             changes = _changes(stage, coming)
             if not changes or stage.frozen or not stage.cmd or not self.flags.run_cache:
                 return changes, None
-            before = [(dep, dep.hash_info) for dep in stage.deps]
+            before = [(dep, dep.hash_info, dep.meta) for dep in stage.deps]
             try:
                 for dep in stage.deps:
-                    dep.hash_info = coming.get(dep.fs_path) or dep.get_hash()
+                    if dep.fs_path in coming:
+                        dep.hash_info, dep.meta = coming[dep.fs_path]
+                    else:
+                        dep.save()
                 return changes, self._recorded(stage)
             except (OSError, DvcException):  # a dependency is not there
                 return changes, None
             finally:
-                for dep, hash_info in before:
-                    dep.hash_info = hash_info
+                for dep, hash_info, meta in before:
+                    dep.hash_info, dep.meta = hash_info, meta
 
     def _recorded(self, stage: Any) -> dict[str, Any] | None:
         if not stage.deps or not stage.outs or stage.always_changed or any(out.persist for out in stage.outs):
@@ -376,7 +381,7 @@ class Workspace:
         if found is None:
             return None
         restored = cache._create_stage(found, wdir=stage.wdir)
-        return {out.fs_path: out.hash_info for out in restored.outs} if restored.outs_cached() else None
+        return {out.fs_path: (out.hash_info, out.meta) for out in restored.outs} if restored.outs_cached() else None
 
     def outputs(self, address: str) -> dict[str, str]:
         """The stage's outputs as last recorded, path → hash."""
@@ -388,7 +393,7 @@ class Workspace:
         return any(out.metric for stage in self._stages.values() for out in stage.outs)
 
     def settle(self, address: str) -> None:
-        """The stage is done, failed or skipped; what can be written is written, now and then."""
+        """Nothing more is to come of the stage; what can be written is written, now and then."""
         self._settled.add(address)
         now = time.monotonic()
         if now - self._flushed > FLUSH_SECONDS and self._flushing + self._last_flush < FLUSH_SHARE * (
@@ -399,16 +404,18 @@ class Workspace:
     def flush(self, failed: bool = False, last: bool = False) -> None:
         """Write what is recorded to .gitignore and dvc.lock.
 
-        A new entry waits for all stages that DVC runs before it, so that it stands where DVC would have put it; the
-        `last` time nothing waits. When stages `failed`, git ignores the outputs that they would have made as well.
+        A new entry waits until all stages that DVC runs before it are settled, so that it stands where DVC would have
+        put it. If they never are, after a failure, it is left to the next run, which restores the stage; only what the
+        run-cache cannot restore is written the `last` time. When stages `failed`, git ignores their outputs as well.
         """
         began, in_order = time.monotonic(), True
         ready: dict[str, list[Any]] = {}
         with self.locked():
             self.repo.scm._reset()  # others may have changed what git ignores
             for address, stage in self._stages.items():
-                in_order = in_order and (last or address in self._settled)
-                if address in self._unwritten and (in_order or _has_entry(stage)):
+                in_order = in_order and address in self._settled
+                lost_otherwise = last and address not in self._restorable
+                if address in self._unwritten and (in_order or lost_otherwise or _has_entry(stage)):
                     ready.setdefault(stage.path, []).append(stage)
                     self._ignores.write(self._unwritten.pop(address))
             for stages in ready.values():
@@ -505,7 +512,7 @@ def _changes(stage: Any, coming: Mapping[str, Any] = MappingProxyType({})) -> li
             names = dict.fromkeys([*dep.params, *old]) if dep.params else dict.fromkeys([*old, *new])
             found += [Change("parameter", n, old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)]
         elif dep.fs_path in coming:
-            if dep.hash_info != coming[dep.fs_path]:
+            if dep.hash_info != coming[dep.fs_path][0]:
                 found.append(Change("dependency", str(dep), new="modified"))
         else:
             found += [Change("dependency", name, new=state) for name, state in dep.status().items()]

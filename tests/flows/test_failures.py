@@ -93,10 +93,22 @@ def test_without_keep_going_siblings_finish_and_nothing_new_starts(project: Proj
     project.write({"seed.txt": "1\n"})
     project.pipeline(FAILING)
     ended = project.flow("--jobs", "2", expect=1)
-    assert list(lock(project)) == ["sibling"]
+    assert (project.root / "sibling.txt").exists()
+    assert lock(project) == {}  # as `dvc repro` leaves it, which had stopped before
     assert "after-bad: skipped: 'bad' failed" in ended.stdout
     assert "after-sibling: skipped: 'bad' failed" in ended.stdout
     assert ended.stderr == "error: failed to reproduce 'bad': failed to run: sleep 0.5; exit 1, exited with 1\n"
+    project.pipeline(FAILING | {"bad": FAILING["bad"] | {"cmd": "touch bad.txt"}})
+    assert "sibling: restored from run-cache" in project.flow().stdout
+    assert list(lock(project)) == ["bad", "after-bad", "sibling", "after-sibling"]
+
+
+def test_what_cannot_be_restored_is_recorded_after_a_failure_too(project: Project) -> None:
+    project.write({"seed.txt": "1\n"})
+    sibling = FAILING["sibling"] | {"outs": [{"sibling.txt": {"cache": False}}]}
+    project.pipeline(FAILING | {"sibling": sibling})
+    project.flow("--jobs", "2", expect=1)
+    assert list(lock(project)) == ["sibling"]
 
 
 def test_with_keep_going_all_else_runs(project: Project) -> None:
