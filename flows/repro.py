@@ -13,16 +13,15 @@ from dvc.exceptions import DvcException, ReproductionError
 from httpx import TransportError
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRunResult
 from prefect.context import FlowRunContext
 from prefect.events.worker import EventsWorker
-from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_RUNNER_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.utilities.annotations import allow_failure, quote
+from prefect.utilities.annotations import quote
 
 from flows import explain, report
 from flows.devices import Slots
@@ -107,9 +106,8 @@ def reproduce(
 def flow_of_its_own(walk: Walk) -> None:
     """Run the body as a flow. The server may go away in the middle: the stages run on, and are recorded."""
     runner: Any = ThreadPoolTaskRunner()
-    run_all = flow(name="repro", task_runner=runner, validate_parameters=False)(body)
     try:
-        state: State[Any] = run_all(quote(walk), return_state=True)
+        state: State[Any] = flow(name="repro", task_runner=runner)(lambda: body(walk))(return_state=True)
     except (TransportError, RuntimeError) as error:
         if not walk.rows:
             raise UserError(f"{error}; start that server, or unset PREFECT_API_URL to have one for this run") from error
@@ -123,7 +121,8 @@ def flow_of_its_own(walk: Walk) -> None:
 
 def body(walk: Walk) -> "State[Any]":
     """A flow's: every stage a task, then what came of them as artifacts."""
-    futures: dict[str, PrefectFuture[Any]] = {}
+    context: Any = FlowRunContext.get()
+    runs: dict[str, TaskRunResult] = {}
 
     def submit(stage: Stage, work: Work) -> None:
         one = stage_task.with_options(
@@ -132,8 +131,10 @@ def body(walk: Walk) -> "State[Any]":
             retries=stage.settings.retries,
             retry_condition_fn=lambda *_: work.again,
         )
-        after = [allow_failure(futures[upstream]) for upstream in stage.upstreams]
-        futures[stage.address] = one.submit(quote(work), wait_for=after, return_state=False)
+        upstreams = {runs[upstream] for upstream in stage.upstreams}  # edges to show; they have ended
+        future = context.task_runner.submit(one, {"work": quote(work)}, dependencies={"work": upstreams})
+        future.wrapped_future.add_done_callback(lambda _: walk.lost(stage.address))
+        runs[stage.address] = TaskRunResult(id=future.task_run_id)
 
     walk.go(submit)
     rows = [walk.rows[stage.address] for stage in walk.graph.stages]
@@ -149,7 +150,6 @@ def body(walk: Walk) -> "State[Any]":
 @contextmanager
 def prefect() -> Iterator[None]:
     """Prefect's API, and its run logs there alone: the screen shows the same lines."""
-    gc.freeze()  # the collector need not look through what is loaded by now: a tenth of the time of many small stages
     runs = [logging.getLogger(f"prefect.{name}_runs") for name in ("flow", "task")]
     others = [logging.getLogger(name) for name in ("prefect", "EventsWorker", "APILogWorker")]
     before = [logger.level for logger in others]
@@ -172,7 +172,6 @@ def prefect() -> Iterator[None]:
         for logger in runs:
             logger.setLevel(logging.NOTSET)
             logger.propagate = True
-        gc.unfreeze()
 
 
 @flow(validate_parameters=False)
@@ -211,6 +210,7 @@ def main(
     fallback
         Run every stage through `dvc repro -s`, for a DVC whose internals moved: slower.
     """
+    gc.freeze()  # what is loaded by now stays: nothing for the collector to look through, a tenth of the time
     try:
         reproduce(repo, targets, jobs=jobs, fallback=fallback, screen=Screen(), **options.flags())
     except ReproductionError as error:

@@ -20,13 +20,14 @@ from flows.fallback import Fallback
 from flows.graph import Graph, Stage
 from flows.options import Outcome, Row
 from flows.preflight import Missing
-from flows.process import CANNOT_RUN, Ended, Process, Supervisor
+from flows.process import CANNOT_RUN, GRACE_SECONDS, Ended, Process, Supervisor
 from flows.screen import Screen
 from flows.workspace import Busy, Workspace
 from stages.errors import UserError
 
 POLL_SECONDS = 0.2  # between two looks at slots and paths that another flow holds
 TAIL = 20  # last lines of a failed stage
+LAST_SECONDS = GRACE_SECONDS + 5  # that stages have to end in when the flow must
 
 Log = Callable[[str], None]
 
@@ -99,10 +100,15 @@ class Walk:
                 job.stop(signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
             raise
         finally:
-            while self.running:
+            deadline = time.monotonic() + LAST_SECONDS
+            while self.running and (time.monotonic() < deadline or not self.stopping.is_set()):
                 self._await(POLL_SECONDS)
             self.workspace.flush(failed=bool(self.failures), last=True)
             self.supervisor.close()
+
+    def lost(self, address: str) -> None:
+        """The work of the stage has ended; that is news only if it said nothing itself."""
+        self.inbox.put(Row(address, Outcome.FAILED, error=RuntimeError("Prefect did not run it; see its log")))
 
     def _await(self, seconds: float | None) -> None:
         with suppress(Empty):
@@ -144,6 +150,7 @@ class Walk:
             del self._parked[address]
             self._fresh.append(address)
         for_cpus = [a for a in self._hungry if not self.graph.by_address[a].settings.gpus]
+        self._fresh = [a for a in self._fresh if a not in self.rows]
         if not self._fresh or len(for_cpus) >= len(self.slots.cpus) or (self.flags.serial and self._hungry):
             return None
         first = min(self._fresh, key=self.graph.place.__getitem__)
@@ -206,12 +213,12 @@ class Walk:
 
     def _skip(self, addresses: Iterable[str]) -> bool:
         skipped, cause = set(addresses), self.failures[-1]
-        self._fresh = [a for a in self._fresh if a not in skipped]
         self._hungry = [a for a in self._hungry if a not in skipped]
         for address in self.graph.in_order(skipped):
             self._parked.pop(address, None)
             self.workspace.release(address)
             self._settle_done(Row(address, Outcome.SKIPPED, f"'{cause}' failed"))
+        self._fresh = [a for a in self._fresh if a not in skipped]  # at the end: a skipped one frees the next
         return bool(skipped)
 
 

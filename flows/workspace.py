@@ -47,7 +47,7 @@ from stages.errors import BadInput
 
 POLL_SECONDS = 0.05  # between two looks at a lock that another process holds
 PATIENCE_SECONDS = 1.0  # before saying that one waits for it
-FLUSH_SECONDS = 5.0  # between two writes of lock files, at least
+FLUSH_SECONDS = 10.0  # between two writes of lock files, at least
 FLUSH_SHARE = 0.05  # of the time that may go into them, for each takes as long as the file is
 FRESH_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 
@@ -174,6 +174,9 @@ class Workspace:
                 graph = get_active_graph(self.repo.index.graph)
                 downstream = flags.downstream and not (flags.all_pipelines or flags.pipeline)
                 steps = plan_repro(graph, steps, pipeline=flags.pipeline, downstream=downstream)
+            files = {stage.path: stage.dvcfile for stage in steps}
+            for stage in steps:
+                stage.dvcfile = files[stage.path]  # one for all: each would read dvc.lock for itself
             self._stages = {stage.addressing: stage for stage in steps}
             self._upstreams = {stage.addressing: list(graph.successors(stage)) if graph else [] for stage in steps}
             self._sources = {path: signature(path) for path in self._undeclared()}
@@ -237,7 +240,7 @@ class Workspace:
             if not force:
                 with suppress(RunCacheNotFoundError):
                     self.repo.stage_cache.restore(stage, run_cache=flags.run_cache, pull=flags.pull)
-                    self._record(stage)
+                    self._record(stage, restored=True)
                     return Outcome.RESTORED
             stage.save_deps(allow_missing=force)
             self._begun[address] = _Begun(_hashes(stage))
@@ -330,7 +333,7 @@ class Workspace:
             self._record(self._stages[address], self._begun[address].hashes)
             return self.outputs(address)
 
-    def _record(self, stage: Any, before: list[Any] | None = None) -> None:
+    def _record(self, stage: Any, before: list[Any] | None = None, restored: bool = False) -> None:
         flags = self.flags
         self._ignores.paths.clear()
         stage.save(allow_missing=flags.allow_missing, run_cache=False)
@@ -341,12 +344,18 @@ class Workspace:
                     "read; nothing was recorded: run it again"
                 )
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
-        if not flags.no_commit and not uncached:
+        if not flags.no_commit and not uncached and not (restored and self._in_run_cache(stage)):
             self.repo.stage_cache.save(stage)
             self._restorable |= {stage.addressing} if _can_hash(stage) else set()
         if not flags.no_commit:
             stage.commit(allow_missing=flags.allow_missing)
         self._unwritten[stage.addressing] = list(self._ignores.paths)
+
+    def _in_run_cache(self, stage: Any) -> bool:
+        entry = to_single_stage_lockfile(stage)
+        value, key = _get_cache_hash(entry), _get_cache_hash(entry, key=True)
+        path = Path(self.repo.stage_cache._get_cache_path(key, value))
+        return all(out.use_cache for out in stage.outs) and path.exists()
 
     def foresee(self, address: str, coming: Mapping[str, Any]) -> tuple[list[Change], dict[str, Any] | None]:
         """Change nothing: why the stage would run, given what dependencies at the paths in `coming` will be.

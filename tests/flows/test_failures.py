@@ -85,6 +85,7 @@ FAILING: dict[str, Any] = {
     "bad": {"cmd": "sleep 0.5; exit 1", "deps": ["seed.txt"], "outs": ["bad.txt"]},
     "sibling": {"cmd": "sleep 2; echo 1 > sibling.txt", "deps": ["seed.txt"], "outs": ["sibling.txt"]},
     "after-bad": {"cmd": "cp bad.txt after.txt", "deps": ["bad.txt"], "outs": ["after.txt"]},
+    "later": {"cmd": "cp after.txt later.txt", "deps": ["after.txt"], "outs": ["later.txt"]},
     "after-sibling": {"cmd": "cp sibling.txt last.txt", "deps": ["sibling.txt"], "outs": ["last.txt"]},
 }
 
@@ -100,7 +101,7 @@ def test_without_keep_going_siblings_finish_and_nothing_new_starts(project: Proj
     assert ended.stderr == "error: failed to reproduce 'bad': failed to run: sleep 0.5; exit 1, exited with 1\n"
     project.pipeline(FAILING | {"bad": FAILING["bad"] | {"cmd": "touch bad.txt"}})
     assert "sibling: restored from run-cache" in project.flow().stdout
-    assert list(lock(project)) == ["bad", "after-bad", "sibling", "after-sibling"]
+    assert list(lock(project)) == ["bad", "after-bad", "later", "sibling", "after-sibling"]
 
 
 def test_what_cannot_be_restored_is_recorded_after_a_failure_too(project: Project) -> None:
@@ -117,8 +118,10 @@ def test_with_keep_going_all_else_runs(project: Project) -> None:
     ended = project.flow("--jobs", "2", "--keep-going", expect=1)
     assert list(lock(project)) == ["sibling", "after-sibling"]
     assert "after-bad: skipped: 'bad' failed" in ended.stdout
+    assert "later: skipped: 'bad' failed" in ended.stdout
+    assert "later >" not in ended.stdout
     ignored = (project.root / ".gitignore").read_text().splitlines()
-    assert set(ignored) == {"/bad.txt", "/sibling.txt", "/after.txt", "/last.txt"}
+    assert set(ignored) == {"/bad.txt", "/sibling.txt", "/after.txt", "/later.txt", "/last.txt"}
 
 
 def test_a_dependency_edited_meanwhile_fails_the_stage_and_records_nothing(project: Project) -> None:

@@ -1,6 +1,6 @@
 """Random graphs, edits and failures: the flow leaves what `dvc repro` leaves, and returns what it returns.
 
-`GLIAFLOW_EXAMPLES` says how many, 10 by default.
+`GLIAFLOW_EXAMPLES` says how many, 6 by default.
 """
 
 import os
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from flows.repro import reproduce
 from tests.flows.repos import Project
 
-EXAMPLES = int(os.environ.get("GLIAFLOW_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("GLIAFLOW_EXAMPLES", "6"))
 SOURCES = ("a.txt", "b.txt")
 KINDS = ("file", "folder", "deep", "metric", "uncached", "persist", "callback")
 
