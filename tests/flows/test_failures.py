@@ -101,7 +101,7 @@ def test_without_keep_going_siblings_finish_and_nothing_new_starts(project: Proj
     assert ended.stderr == "error: failed to reproduce 'bad': failed to run: sleep 0.5; exit 1, exited with 1\n"
     project.pipeline(FAILING | {"bad": FAILING["bad"] | {"cmd": "touch bad.txt"}})
     assert "sibling: restored from run-cache" in project.flow().stdout
-    assert list(lock(project)) == ["bad", "after-bad", "later", "sibling", "after-sibling"]
+    assert set(lock(project)) == set(FAILING)
 
 
 def test_what_cannot_be_restored_is_recorded_after_a_failure_too(project: Project) -> None:
