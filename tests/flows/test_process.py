@@ -261,7 +261,8 @@ def test_it_reads_nothing_and_inherits_three_descriptors(stages: Stages) -> None
 
 def test_signals_are_what_a_shell_expects(stages: Stages) -> None:
     ignored = stages.run("grep SigIgn /proc/self/status; grep SigBlk /proc/self/status")[1]
-    assert [int(line.split()[1], 16) for line in ignored] == [0, 0]
+    named = (1 << 31) - 1  # beyond are real-time signals, which may be ignored since long before us
+    assert [int(line.split()[1], 16) & named for line in ignored] == [0, 0]
 
 
 def test_it_has_a_session_of_its_own(stages: Stages) -> None:
