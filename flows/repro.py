@@ -106,17 +106,25 @@ def reproduce(
 def flow_of_its_own(walk: Walk) -> None:
     """Run the body as a flow. The server may go away in the middle: the stages run on, and are recorded."""
     runner: Any = ThreadPoolTaskRunner()
+    crashes: list[Exception] = []
+
+    def stages() -> "State[Any]":
+        try:
+            return body(walk)
+        except Exception as error:
+            crashes.append(error)  # Prefect would keep it to itself, and a failed stage would hide it
+            raise
+
     try:
-        state: State[Any] = flow(name="repro", task_runner=runner)(lambda: body(walk))(return_state=True)
+        flow(name="repro", task_runner=runner)(stages)(return_state=True)
     except (TransportError, RuntimeError) as error:
         if not walk.rows:
             raise UserError(f"{error}; start that server, or unset PREFECT_API_URL to have one for this run") from error
         if len(walk.rows) < len(walk.graph.stages):
             raise
         walk.screen.say(f"Prefect's server is gone, which the stages did not need: {one_line(str(error))}")
-    else:
-        if not walk.failures:
-            state.result()  # raises what went wrong in the body
+    if crashes:
+        raise crashes[0]
 
 
 def body(walk: Walk) -> "State[Any]":
@@ -131,7 +139,8 @@ def body(walk: Walk) -> "State[Any]":
             retries=stage.settings.retries,
             retry_condition_fn=lambda *_: work.again,
         )
-        upstreams = {runs[upstream] for upstream in stage.upstreams}  # edges to show; they have ended
+        # Edges to show. A skipped stage may come before an upstream that has not begun.
+        upstreams = {runs[upstream] for upstream in stage.upstreams if upstream in runs}
         future = context.task_runner.submit(one, {"work": quote(work)}, dependencies={"work": upstreams})
         future.wrapped_future.add_done_callback(lambda _: walk.lost(stage.address))
         runs[stage.address] = TaskRunResult(id=future.task_run_id)

@@ -179,3 +179,18 @@ def test_stages_get_gpus_of_their_own(project: Project, tmp_path: Path, gpus: in
     else:
         assert [words[2] for words in said] == ["start", "end", "start", "end"]
         assert {words[1] for words in said} == {"0"}
+
+
+def test_a_skipped_join_stops_nothing_else(project: Project) -> None:
+    """It is skipped before the other stage that it reads from has begun."""
+    project.write({"seed.txt": "1\n"})
+    project.pipeline(
+        {
+            "bad": {"cmd": "exit 3", "deps": ["seed.txt"], "outs": ["bad.txt"]},
+            "slow": {"cmd": "cp seed.txt slow.txt", "deps": ["seed.txt"], "outs": ["slow.txt"]},
+            "join": {"cmd": "cat bad.txt slow.txt > j", "deps": ["bad.txt", "slow.txt"], "outs": ["j"]},
+        }
+    )
+    with pytest.raises(ReproductionError, match="failed to reproduce 'bad'"):
+        reproduce(project.root, on_error="keep-going", jobs=1)
+    assert list(lock(project)) == ["slow"]
