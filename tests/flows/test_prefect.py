@@ -13,12 +13,14 @@ from typing import Any
 import psutil
 import pytest
 from dvc.exceptions import ReproductionError
+from prefect import tags
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
     FlowRunFilter,
     FlowRunFilterId,
+    FlowRunFilterTags,
     LogFilter,
     LogFilterFlowRunId,
 )
@@ -55,9 +57,10 @@ def soon(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any
     return found
 
 
-def last_run(client: SyncPrefectClient) -> FlowRun:
-    """The newest flow run."""
-    return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+def last_run(client: SyncPrefectClient, project: Project) -> FlowRun:
+    """The newest flow run of the project; another worker of the tests may use the same server."""
+    mine_only = FlowRunFilter(tags=FlowRunFilterTags(all_=[str(project.root)]))
+    return client.read_flow_runs(flow_run_filter=mine_only, sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
 
 
 def tasks(client: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
@@ -74,9 +77,9 @@ def test_states_logs_and_artifacts(project: Project, client: SyncPrefectClient) 
     assert reproduce(project.root) == ["one", "two"]
     (project.root / "two.txt").unlink()
     project.pipeline(stages)
-    with pytest.raises(ReproductionError):
+    with tags(str(project.root)), pytest.raises(ReproductionError):
         reproduce(project.root, on_error="keep-going")
-    run = last_run(client)
+    run = last_run(client, project)
     assert run.state_name == "Failed"
     found = soon(lambda: len(all_ended := tasks(client, run)) == 4 and all_ended)
     assert {name: task.state_name for name, task in found.items()} == {
@@ -101,8 +104,9 @@ def test_a_retry_is_one_task_run_with_two_tries(project: Project, client: SyncPr
     command = "test -e tried || { touch tried; exit 75; }; touch o.txt"
     meta = {"retries": 1, "retry_delay": 0}
     project.pipeline({"s": {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"], "meta": meta}})
-    reproduce(project.root)
-    run = last_run(client)
+    with tags(str(project.root)):
+        reproduce(project.root)
+    run = last_run(client, project)
     task = soon(lambda: (found := tasks(client, run)) and found["s"].state_name == "Completed" and found["s"])
     assert task.run_count == 2
 
