@@ -167,7 +167,7 @@ def main(names: Sequence[str]) -> None:
         flow(bench.project("warm-up", graph(3)))
         dvc(bench.project("warm-up-dvc", graph(3)))
         rows = [row for name in names or PARTS for row in PARTS[name](bench)]
-    table = Table("what", "ours (s)", "peer (s)", "ratio", "bar", "")
+    table = Table("what", "ours (s)", "peer (s)", "ratio", "bar", "", box=None)
     for row in rows:
         figures = [f"{figure:.3f}" for figure in (row.ours, row.peer, row.ours / row.peer)]
         table.add_row(row.what, *figures, row.bar, ("missed" if row.ours > row.most else "ok") if row.bar else "")
