@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flows.graph import Graph
-from flows.options import Change, Outcome
+from flows.options import Change, Outcome, not_reproduced
 from flows.screen import Screen
 from flows.workspace import Workspace
 
@@ -54,7 +54,11 @@ def dry(workspace: Workspace, graph: Graph, screen: Screen) -> list[str]:
     for stage in graph.stages:
         address = stage.address
         running = [upstream for upstream in stage.upstreams if outcomes[upstream] is Outcome.RUN]
-        changes, restored = workspace.foresee(address, coming)
+        try:
+            changes, restored = workspace.foresee(address, coming)
+            changed = not workspace.unchanged(address)
+        except Exception as error:
+            raise not_reproduced([address], error) from error
         why = [change for change in changes if not (running and change.what == "dependency")]
         why += [Change("upstream", f"upstream {name} will run") for name in running]
         if address in forced:
@@ -64,7 +68,7 @@ def dry(workspace: Workspace, graph: Graph, screen: Screen) -> list[str]:
         else:
             outcomes[address] = Outcome.RESTORED if changes else Outcome.UNCHANGED
             coming |= restored or {} if changes else {}
-        if address in forced or not workspace.unchanged(address):
+        if address in forced or changed:
             reproduced.append(address)
             if workspace.flags.force_downstream:
                 forced |= set(graph.downstreams[address])

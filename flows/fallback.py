@@ -10,17 +10,16 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import DvcException, ReproductionError
-from dvc.stage.exceptions import StageCmdFailedError
+from dvc.exceptions import DvcException
 from ruamel.yaml import YAML
 
 from flows.graph import Graph, Stage, settings
 from flows.options import Change, Commands, Flags, Outcome
-from flows.workspace import Busy
+from flows.workspace import NotYet, Workspace
 from stages.errors import UserError
 
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
@@ -79,7 +78,7 @@ class Fallback:
             return Outcome.UNCHANGED if not force and self.unchanged(address) else Outcome.RUN
         except DvcException as error:
             if "is busy" in str(error):
-                raise Busy(str(error)) from None
+                raise NotYet(str(error)) from None
             raise
 
     def commands(self, address: str) -> Commands:
@@ -95,9 +94,17 @@ class Fallback:
     def hold(self, address: str, pid: int) -> None:
         """DVC holds the paths."""
 
-    release = clear = settle = flush = lambda *_, **__: None
+    def settle(self, address: str) -> dict[str, Exception]:
+        """DVC wrote its lock file."""
+        return dict.fromkeys((), NotYet(address))
 
-    def still_as_begun(self, address: str) -> bool:
+    def flush(self, failed: bool = False, last: bool = False) -> dict[str, Exception]:
+        """DVC wrote its lock file."""
+        return dict.fromkeys((), NotYet(failed and last))
+
+    release = clear = lambda *_: None
+
+    def start(self, address: str) -> bool:
         """DVC looks again."""
         return bool(address)
 
@@ -105,17 +112,7 @@ class Fallback:
         """Not looked at."""
         return dict.fromkeys((), address)
 
-    def error(self, failed: Sequence[str], cause: Exception | None) -> Exception:
-        """What DVC raises for these stages."""
-        raised: Exception = ReproductionError(f"failed to reproduce {', '.join(map(repr, failed))}")
-        raised.__cause__ = cause
-        return raised
-
-    @staticmethod
-    def command_failed(command: str, code: int) -> Exception:
-        """What DVC raises for a command that ends with this code."""
-        raised: Exception = StageCmdFailedError(command, code)
-        return raised
+    command_failed = staticmethod(Workspace.command_failed)
 
 
 def _dvc(*arguments: str) -> str:

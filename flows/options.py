@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
+from dvc.exceptions import ReproductionError
 
 from stages.errors import GliaflowError
 
@@ -29,6 +30,10 @@ class Flags:
     allow_missing: bool = False
     run_cache: bool = True
     no_commit: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "on_error", self.on_error or "fail")
+        assert self.on_error in ("fail", "keep-going", "ignore")
 
     @property
     def alone(self) -> bool:
@@ -92,6 +97,14 @@ class Commands:
     arguments: Sequence[Sequence[str]]
     cwd: str
     env: dict[str, str]
+
+
+def not_reproduced(failed: Sequence[str], cause: Exception | None) -> Exception:
+    """What DVC raises for these stages; with the first one's error as the cause."""
+    names = " and ".join(filter(None, [", ".join(map(repr, failed[:-1])), repr(failed[-1])]))
+    raised: Exception = ReproductionError(f"failed to reproduce{' stages:' if failed[1:] else ''} {names}")
+    raised.__cause__ = raised.__context__ = cause
+    return raised
 
 
 class StageFailed(GliaflowError):

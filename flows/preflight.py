@@ -19,11 +19,13 @@ Signature = tuple[int, int, int]
 class Missing(UserError):
     """A stage reads what is not there."""
 
-    def __init__(self, address: str, path: str) -> None:
-        super().__init__(
-            f"stage '{address}' reads '{path}', which is not there and which no stage declares as an output: "
-            "list it under the outs of the stage that makes it, or put it there"
+    def __init__(self, address: str, path: str, maker: str | None) -> None:
+        declared = f"; '{maker}', which makes it, did not: run that, or get it by `dvc checkout` or `dvc pull`"
+        undeclared = (
+            " and which no stage declares as an output: list it under the outs of the stage that makes it, or put it "
+            "there"
         )
+        super().__init__(f"stage '{address}' reads '{path}', which is not there{declared if maker else undeclared}")
 
 
 def changed_meanwhile(address: str, path: str) -> str:
@@ -46,14 +48,14 @@ def check_program(line: str, shell: str, cwd: str, environment: Mapping[str, str
     """Look up the program that the first command of a stage starts; what is no plain word is left to the shell.
 
     Raises:
-        UserError: there is no such program.
+        UserError: there is no such program, or no folder to run in.
     """
     match = FIRST_WORD.match(line)
+    if not Path(cwd).is_dir():
+        raise UserError(f"'{cwd}', in which '{line}' is to run, is not there; make it or mend `wdir:` in dvc.yaml")
     if match is None or Path(shell).name not in SHELLS or MAY_FAIL.search(line) or "PATH=" in line[: match.start(1)]:
         return
     word = match[1]
-    if not Path(cwd).is_dir():
-        return
     if shutil.which(str(Path(cwd) / word) if "/" in word else word, path=environment.get("PATH")):
         return
     ask = [shell, "-c", 'command -v -- "$1"', shell, word]  # it may be a builtin or a word of the language

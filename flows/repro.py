@@ -27,7 +27,7 @@ from flows import explain, report
 from flows.devices import Slots
 from flows.fallback import Fallback
 from flows.graph import Stage
-from flows.options import CommandLine, Flags, Outcome, Row, StageFailed
+from flows.options import CommandLine, Flags, Outcome, Row, StageFailed, not_reproduced
 from flows.screen import Screen
 from flows.server import shared
 from flows.walk import Walk, Work
@@ -99,7 +99,10 @@ def reproduce(
         if walk.failures and workspace.flags.on_error != "ignore":
             several = workspace.flags.on_error == "keep-going"
             failed = walk.failures if several else walk.failures[:1]
-            raise workspace.error(failed, walk.rows[failed[0]].error)
+            raised = not_reproduced(failed, walk.rows[failed[0]].error)
+            if several:
+                raised.__cause__ = None  # as DVC does; it stays the context
+            raise raised
         return walk.reproduced
 
 
@@ -135,7 +138,7 @@ def body(walk: Walk) -> "State[Any]":
     def submit(stage: Stage, work: Work) -> None:
         one = stage_task.with_options(
             name=stage.address,
-            task_run_name=stage.address,
+            task_run_name=stage.address.replace("{", "{{").replace("}", "}}"),  # Prefect formats it
             retries=stage.settings.retries,
             retry_condition_fn=lambda *_: work.again,
         )
@@ -223,8 +226,9 @@ def main(
     try:
         reproduce(repo, targets, jobs=jobs, fallback=fallback, screen=Screen(), **options.flags())
     except ReproductionError as error:
-        theirs = error.__cause__ is None or isinstance(error.__cause__, UserError | OSError)
-        reason = f": {error.__cause__}" if error.__cause__ else ""
+        cause = error.__cause__ or error.__context__
+        theirs = isinstance(cause, UserError | OSError)
+        reason = f": {cause}" if cause else ""
         raise (UserError if theirs else StageFailed)(one_line(f"{error}{reason}")) from error
     except DvcException as error:
         raise UserError(one_line("; ".join([str(error), *getattr(error, "__notes__", [])]))) from error

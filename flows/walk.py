@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from flows.options import Outcome, Row
 from flows.preflight import Missing
 from flows.process import CANNOT_RUN, GRACE_SECONDS, Ended, Process, Supervisor
 from flows.screen import Screen
-from flows.workspace import Busy, Workspace
+from flows.workspace import NotYet, Workspace
 from stages.errors import UserError
 
 POLL_SECONDS = 0.2  # between two looks at slots and paths that another flow holds
@@ -85,7 +85,10 @@ class Walk:
 
     def nothing_to_do(self) -> bool:
         """Whether every stage is unchanged; changes nothing, and looks no further than the first that is not."""
-        return all(s.address not in self._forced and self.workspace.unchanged(s.address) for s in self.graph.stages)
+        try:
+            return all(s.address not in self._forced and self.workspace.unchanged(s.address) for s in self.graph.stages)
+        except Exception:
+            return False  # of a stage that cannot be looked at; its beginning says why
 
     def go(self, submit: Callable[[Stage, Work], Any]) -> None:
         """Bring every stage to its end; `submit` has a thread call the work, again as long as it says so."""
@@ -103,7 +106,8 @@ class Walk:
             deadline = time.monotonic() + LAST_SECONDS
             while self.running and (time.monotonic() < deadline or not self.stopping.is_set()):
                 self._await(POLL_SECONDS)
-            self.workspace.flush(failed=bool(self.failures), last=True)
+            failed = bool(self.failures) and self.flags.on_error != "ignore"
+            self._not_written(self.workspace.flush(failed, last=True))
             self.supervisor.close()
 
     def lost(self, address: str) -> None:
@@ -144,7 +148,7 @@ class Walk:
         return None
 
     def _next(self) -> str | None:
-        """The next stage to begin; no more than can run soon, since to begin is to remove what it made before."""
+        """The next stage to begin; no more than can run soon, since what it reads is looked at again if it waits."""
         now = time.monotonic()
         for address in [a for a, when in self._parked.items() if when <= now]:
             del self._parked[address]
@@ -161,8 +165,8 @@ class Walk:
         began = time.monotonic()
         try:
             outcome = self.workspace.begin(address, address in self._forced)
-        except Busy as busy:
-            self._park(address, str(busy))
+        except NotYet as reason:
+            self._park(address, str(reason))
         except Missing as missing:
             if all(stage.address in self.rows for stage in self.graph.stages[: self.graph.place[address]]):
                 self._settle_done(Row(address, Outcome.FAILED, error=missing))
@@ -179,12 +183,20 @@ class Walk:
                 self._settle_done(Row(address, outcome, sentence(why), seconds, outputs))
 
     def _start(self, stage: Stage, lease: Lease) -> None:
-        if self.workspace.still_as_begun(stage.address):
+        started = False
+        try:
+            started = self.workspace.start(stage.address)
+            if not started:
+                self._fresh.append(stage.address)
+        except NotYet as reason:
+            self._park(stage.address, str(reason))
+        except Exception as error:
+            self._settle_done(Row(stage.address, Outcome.FAILED, error=error))
+        if started:
             job = self.running[stage.address] = Job(self, stage, lease)
             self._submit(stage, job)
         else:
             lease.release()
-            self._fresh.append(stage.address)
 
     def _park(self, address: str, why: str) -> None:
         if address not in self._said:
@@ -199,10 +211,10 @@ class Walk:
     def _settle(self, row: Row) -> None:
         self.rows[row.address] = row
         if self.flags.on_error != "fail" or row.outcome not in (Outcome.FAILED, Outcome.SKIPPED):
-            self.workspace.settle(row.address)
+            self._not_written(self.workspace.settle(row.address))
         self.screen.ended(row)
         downstreams = self.graph.downstreams[row.address]
-        if self.flags.force_downstream and (row.outcome.reproduced or row.address in self._forced):
+        if self.flags.force_downstream and row.outcome.reproduced:
             self._forced |= set(downstreams)
         if row.outcome is Outcome.FAILED and self.flags.on_error == "keep-going":
             self._skip(a for a in self.graph.dependents(row.address) if a not in self.rows)
@@ -211,12 +223,15 @@ class Walk:
             if not self._open[downstream] and downstream not in self.rows:
                 self._fresh.append(downstream)
 
+    def _not_written(self, errors: Mapping[str, Exception]) -> None:
+        for address, error in errors.items():
+            self.rows[address] = Row(address, Outcome.FAILED, error=error)
+
     def _skip(self, addresses: Iterable[str]) -> bool:
         skipped, cause = set(addresses), self.failures[-1]
         self._hungry = [a for a in self._hungry if a not in skipped]
         for address in self.graph.in_order(skipped):
             self._parked.pop(address, None)
-            self.workspace.release(address)
             self._settle_done(Row(address, Outcome.SKIPPED, f"'{cause}' failed"))
         self._fresh = [a for a in self._fresh if a not in skipped]  # at the end: a skipped one frees the next
         return bool(skipped)

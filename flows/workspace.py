@@ -14,9 +14,9 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -26,18 +26,20 @@ from dvc import rwlock
 from dvc.dependency import ParamsDependency, RepoDependency
 from dvc.dependency.db import AbstractDependency
 from dvc.dvcfile import PROJECT_FILE, Lockfile, ProjectFile
-from dvc.exceptions import CheckoutError, DvcException, ReproductionError
+from dvc.exceptions import CheckoutError, DvcException
 from dvc.lock import LockError
 from dvc.prompt import confirm
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.repo.scm_context import SCMContext
+from dvc.scm import SCMError
 from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported, _can_hash, _get_cache_hash
 from dvc.stage.exceptions import StageCmdFailedError, StageFileDoesNotExistError, StageNotFound
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 from dvc.stage.serialize import to_single_stage_file, to_single_stage_lockfile
 from dvc.utils.collections import ensure_list
 from dvc.utils.serialize import dump_yaml
+from scmrepo.exceptions import FileNotInRepoError
 
 from flows.graph import Graph, Stage, settings
 from flows.options import Change, Commands, Flags, Outcome
@@ -52,15 +54,20 @@ FLUSH_SHARE = 0.05  # of the time that may go into them, for each takes as long 
 FRESH_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 
 
-class Busy(Exception):
-    """Another process works on a stage's paths; try again later."""
+class NotYet(Exception):
+    """A stage cannot begin now; try again later."""
 
 
 @dataclass
 class _Begun:
-    hashes: list[Any]  # of the dependencies, when the stage was begun
+    hashes: list[Any]  # of the dependencies, when the stage was begun; None of one that was not there
     holder: dict[str, Any] = field(default_factory=dict)  # in the rwlock
     when: float = field(default_factory=time.monotonic)
+
+    def changed(self, stage: Any) -> list[Any]:
+        """The dependencies that are not what they were."""
+        both = zip(stage.deps, self.hashes, strict=True)
+        return [dep for dep, before in both if before is not None and dep.hash_info != before]
 
 
 class _Ignores(SCMContext):  # type: ignore[misc]
@@ -72,6 +79,11 @@ class _Ignores(SCMContext):  # type: ignore[misc]
         self.paths: list[str] = []
 
     def ignore(self, path: str) -> None:
+        if locate := getattr(self.scm, "_get_gitignore", None):
+            try:
+                locate(path)
+            except FileNotInRepoError as error:
+                raise SCMError(str(error)) from None
         self.paths.append(path)
 
     def write(self, paths: Iterable[str]) -> None:
@@ -90,6 +102,7 @@ class Workspace:
         self._stages: dict[str, Any] = {}
         self._upstreams: dict[str, list[Any]] = {}
         self._sources: dict[str, Signature | None] = {}
+        self._after: dict[str, int] = {}  # of stages that read what the run itself writes: how many have to be written
         self._begun: dict[str, _Begun] = {}
         self.changes: dict[str, list[Change]] = {}  # why stages ran
         self._settled: set[str] = set()
@@ -110,6 +123,8 @@ class Workspace:
             self._leave()
             raise
         rwlock.rwlock = _look
+        if self.repo.config["core"].get("interactive", False):
+            self.flags = replace(self.flags, interactive=True)
         self.repo.lock._friendly = False
         self._ignores = self.repo.__dict__["scm_context"] = _Ignores(self.repo.scm_context)
         return self
@@ -180,6 +195,7 @@ class Workspace:
             self._stages = {stage.addressing: stage for stage in steps}
             self._upstreams = {stage.addressing: list(graph.successors(stage)) if graph else [] for stage in steps}
             self._sources = {path: signature(path) for path in self._undeclared()}
+            self._after = _after(steps)
         return Graph(tuple(self._planned(address) for address in self._stages))
 
     def _targets(self, names: list[str]) -> list[Any]:
@@ -213,16 +229,17 @@ class Workspace:
         return False
 
     def begin(self, address: str, force: bool = False) -> Outcome:
-        """Do all that needs no command; RUN says that the stage has to run, its outputs being removed by now.
+        """Do all that needs no command; RUN says that the stage has to run, after `start`.
 
         Raises:
-            Busy: another process works on the stage's paths.
+            NotYet: another process works on the stage's paths, or a folder that it reads is not complete.
             Missing: a dependency is not there.
             UserError: its program is not there.
             DvcException: what DVC says.
         """
         stage, flags, upstreams = self._stages[address], self.flags, self._upstreams[address]
         with self.locked(), _busy():
+            self._complete_folders(address)
             if stage.frozen or not stage.cmd:
                 return self._verify(stage, force)
             if not force:
@@ -235,17 +252,53 @@ class Workspace:
                     _pull_missing_deps(stage)
             if flags.interactive and not confirm(f"Going to reproduce {stage}. Are you sure you want to continue?"):
                 raise DvcException("reproduction aborted by the user")
-            self._check(stage, force)
-            stage.remove_outs(ignore_remove=False, force=False)
-            if not force:
-                with suppress(RunCacheNotFoundError):
-                    self.repo.stage_cache.restore(stage, run_cache=flags.run_cache, pull=flags.pull)
-                    self._record(stage, restored=True)
-                    return Outcome.RESTORED
+            self._check_deps(stage, force)
+            if not force and self._restore(stage):
+                return Outcome.RESTORED
+            found = self.commands(address)
+            check_program(found.lines[0], found.arguments[0][0], found.cwd, found.env)
+            missing = {dep for dep in stage.deps if force and not dep.exists}  # the command itself may make it
             stage.save_deps(allow_missing=force)
-            self._begun[address] = _Begun(_hashes(stage))
-            self.hold(address, os.getpid())
+            self._begun[address] = _Begun([None if dep in missing else dep.hash_info for dep in stage.deps])
             return Outcome.RUN
+
+    def _complete_folders(self, address: str) -> None:
+        """What the run writes into a folder that the stage reads is there by now under DVC, which writes at once."""
+        before = list(self._stages)[: self._after.get(address, 0)]
+        if not self._settled.issuperset(before):
+            raise NotYet("a folder that it reads gets a lock file or .gitignore of a stage before it")
+        if not self._unwritten.keys().isdisjoint(before):
+            for error in self.flush().values():
+                raise error
+
+    def _restore(self, stage: Any) -> bool:
+        """Take the outputs from the cache if they are there; only then are those of before removed."""
+        cache = self.repo.stage_cache
+        try:
+            with _before_checkout(cache, lambda: _remove_outs(stage)):
+                cache.restore(stage, run_cache=self.flags.run_cache, pull=self.flags.pull)
+        except RunCacheNotFoundError:
+            return False
+        self._record(stage, restored=True)
+        return True
+
+    def start(self, address: str) -> bool:
+        """Make a stage that has begun ready to run: its outputs are removed, its paths held by this process.
+
+        Nothing is done, and False returned, if it may have waited for slots while its dependencies changed.
+
+        Raises:
+            NotYet: another process works on the stage's paths.
+        """
+        begun, stage = self._begun[address], self._stages[address]
+        with self.locked(), _busy():
+            if time.monotonic() - begun.when > FRESH_SECONDS:
+                stage.save_deps(allow_missing=True)
+                if begun.changed(stage):
+                    return False
+            self.hold(address, os.getpid())
+            _remove_outs(stage)
+            return True
 
     def _verify(self, stage: Any, force: bool) -> Outcome:
         """A stage without a command, or a frozen one."""
@@ -266,14 +319,17 @@ class Workspace:
             return True
         return False
 
-    def _check(self, stage: Any, force: bool) -> None:
+    def _check_deps(self, stage: Any, force: bool) -> None:
         for dep in filter(_is_file, stage.deps):
             if not dep.exists and not force:
-                raise Missing(stage.addressing, str(dep))
+                raise Missing(stage.addressing, str(dep), self._maker(dep.fs_path))
             if dep.fs_path in self._sources and signature(dep.fs_path) != self._sources[dep.fs_path]:
                 self.say(changed_meanwhile(stage.addressing, str(dep)))
-        found = self.commands(stage.addressing)
-        check_program(found.lines[0], found.arguments[0][0], found.cwd, found.env)
+
+    def _maker(self, path: str) -> str | None:
+        with suppress(DvcException):
+            return str(self.repo.find_outs_by_path(path, strict=False)[0].stage.addressing)
+        return None
 
     def commands(self, address: str) -> Commands:
         """What the stage executes, as DVC would."""
@@ -306,20 +362,11 @@ class Workspace:
         if address in self._begun and self._begun[address].holder:
             self.hold(address, 0)
 
-    def still_as_begun(self, address: str) -> bool:
-        """Whether the dependencies are what they were when the stage was begun; it may have waited for a slot."""
-        stage = self._stages[address]
-        if time.monotonic() - self._begun[address].when < FRESH_SECONDS:
-            return True
-        with self.locked():
-            stage.save_deps(allow_missing=True)
-            return _hashes(stage) == self._begun[address].hashes
-
     def clear(self, address: str) -> None:
         """Between two tries: remove the outputs as DVC does before the first."""
         with self.locked():
-            self.release(address)
-            self._stages[address].remove_outs(ignore_remove=False, force=False)
+            self.hold(address, os.getpid())
+            _remove_outs(self._stages[address])
 
     def finish(self, address: str) -> dict[str, str]:
         """Hash, cache and record what the stage's commands made; its outputs, path → hash.
@@ -330,19 +377,18 @@ class Workspace:
         """
         with self.locked():
             self.release(address)
-            self._record(self._stages[address], self._begun[address].hashes)
+            self._record(self._stages[address])
             return self.outputs(address)
 
-    def _record(self, stage: Any, before: list[Any] | None = None, restored: bool = False) -> None:
+    def _record(self, stage: Any, restored: bool = False) -> None:
         flags = self.flags
         self._ignores.paths.clear()
         stage.save(allow_missing=flags.allow_missing, run_cache=False)
-        for dep, expected in zip(stage.deps, before or [], strict=bool(before)):
-            if dep.hash_info != expected:
-                raise BadInput(
-                    f"stage '{stage.addressing}': '{dep}' changed while it ran, so nobody knows which of the two it "
-                    "read; nothing was recorded: run it again"
-                )
+        for changed in [] if restored else self._begun[stage.addressing].changed(stage):
+            raise BadInput(
+                f"stage '{stage.addressing}': '{changed}' changed while it ran, so nobody knows which of the two it "
+                "read; nothing was recorded: run it again"
+            )
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
         if not flags.no_commit and not uncached and not (restored and self._in_run_cache(stage)):
             self.repo.stage_cache.save(stage)
@@ -401,44 +447,53 @@ class Workspace:
         """Whether any planned stage has metrics."""
         return any(out.metric for stage in self._stages.values() for out in stage.outs)
 
-    def settle(self, address: str) -> None:
-        """Nothing more is to come of the stage; what can be written is written, now and then."""
+    def settle(self, address: str) -> dict[str, Exception]:
+        """Nothing more is to come of the stage; what can be written is written, now and then, as by `flush`."""
         self._settled.add(address)
         now = time.monotonic()
         if now - self._flushed > FLUSH_SECONDS and self._flushing + self._last_flush < FLUSH_SHARE * (
             now - self._opened
         ):
-            self.flush()
+            return self.flush()
+        return {}
 
-    def flush(self, failed: bool = False, last: bool = False) -> None:
-        """Write what is recorded to .gitignore and dvc.lock.
+    def flush(self, failed: bool = False, last: bool = False) -> dict[str, Exception]:
+        """Write what is recorded to .gitignore and dvc.lock; the stages that could not be written, and why.
 
         A new entry waits until all stages that DVC runs before it are settled, so that it stands where DVC would have
         put it. If they never are, after a failure, it is left to the next run, which restores the stage; only what the
-        run-cache cannot restore is written the `last` time. When stages `failed`, git ignores their outputs as well.
+        run-cache cannot restore is written the `last` time. If the run `failed`, git ignores its outputs as well.
         """
         began, in_order = time.monotonic(), True
         ready: dict[str, list[Any]] = {}
+        errors: dict[str, Exception] = {}
         with self.locked():
             self.repo.scm._reset()  # others may have changed what git ignores
             for address, stage in self._stages.items():
                 in_order = in_order and address in self._settled
                 lost_otherwise = last and address not in self._restorable
                 if address in self._unwritten and (in_order or lost_otherwise or _has_entry(stage)):
-                    ready.setdefault(stage.path, []).append(stage)
-                    self._ignores.write(self._unwritten.pop(address))
+                    with _noted(errors, address):
+                        self._ignores.write(self._unwritten[address])
+                        ready.setdefault(stage.path, []).append(stage)
             for stages in ready.values():
-                self._write(stages)
+                addresses = [stage.addressing for stage in stages]
+                with _noted(errors, *addresses):
+                    self._write(stages)
+                    for address in addresses:
+                        del self._unwritten[address]
+            self.repo.scm._reset()
             for stage in self._stages.values() if failed else ():
                 self._ignores.paths.clear()
                 with suppress(DvcException, OSError):  # it is tracked, or its folder is not there
                     stage.ignore_outs()
                     self._ignores.write(self._ignores.paths)
-            if last and self._ignores.autostage:
+            if last and self._ignores.autostage and not failed:
                 self._ignores.track_changed_files()
         self._flushed = time.monotonic()
         self._last_flush = self._flushed - began
         self._flushing += self._last_flush
+        return errors
 
     def _write(self, stages: list[Any]) -> None:
         """Dump as DVC does, but whole or not at all."""
@@ -456,14 +511,9 @@ class Workspace:
                 dump_yaml(str(partial), to_single_stage_file(stages[0]))
             if not target.exists() or partial.read_bytes() != target.read_bytes():
                 self._ignores.track_file(os.path.relpath(target))
+            if partial.stat().st_dev != target.parent.stat().st_dev:  # nothing moves whole between the two
+                partial = Path(shutil.copy2(partial, target.with_name(f".{target.name}.partial")))
             partial.replace(target)
-
-    def error(self, failed: Sequence[str], cause: Exception | None) -> Exception:
-        """What DVC raises for these stages."""
-        names = " and ".join(filter(None, [", ".join(map(repr, failed[:-1])), repr(failed[-1])]))
-        raised: Exception = ReproductionError(f"failed to reproduce{' stages:' if failed[1:] else ''} {names}")
-        raised.__cause__ = cause
-        return raised
 
     @staticmethod
     def command_failed(command: str, code: int) -> Exception:
@@ -485,7 +535,9 @@ def _look(folder: str, _fs: Any, cmd: str, read: list[str], write: list[str], _h
     """
     info, path = {"pid": os.getpid(), "cmd": cmd}, Path(folder) / rwlock.RWLOCK_FILE
     found = json.loads(path.read_text()) if path.exists() else {}
-    lock = {"write": found.get("write", {}), "read": found.get("read", {})}
+    write_of_others = {name: one for name, one in found.get("write", {}).items() if one["pid"] != info["pid"]}
+    read_by_others = {n: [i for i in infos if i["pid"] != info["pid"]] for n, infos in found.get("read", {}).items()}
+    lock = {"write": write_of_others, "read": read_by_others}
     rwlock._check_blockers(folder, lock, info, mode="write", waiters=read + write)
     rwlock._check_blockers(folder, lock, info, mode="read", waiters=write)
     yield
@@ -496,7 +548,54 @@ def _busy() -> Iterator[None]:
     try:
         yield
     except LockError as error:
-        raise Busy(" ".join(str(error).partition("If there are no")[0].split())) from None
+        raise NotYet(" ".join(str(error).partition("If there are no")[0].split())) from None
+
+
+def _after(stages: Iterable[Any]) -> dict[str, int]:
+    """Of a stage that reads a folder into which lock files or .gitignore are written: the place after the last."""
+    written: dict[str, int] = {}  # folder → place after the last stage that writes below it
+    found = {}
+    for place, stage in enumerate(stages):
+        if after := max((written.get(dep.fs_path, 0) for dep in stage.deps if _is_file(dep)), default=0):
+            found[stage.addressing] = after
+        for path in [stage.path, *(out.fs_path for out in stage.outs if out.protocol == "local")]:
+            written |= dict.fromkeys(map(str, Path(path).parents), place + 1)
+    return found
+
+
+@contextmanager
+def _noted(errors: dict[str, Exception], *addresses: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, DvcException) as error:
+        errors |= dict.fromkeys(addresses, error)
+
+
+@contextmanager
+def _before_checkout(cache: Any, action: Callable[[], None]) -> Iterator[None]:
+    """Act between DVC's finding a stage in its cache and taking the outputs from it."""
+    create = cache._create_stage
+
+    def created(*args: Any, **kwargs: Any) -> Any:
+        found = create(*args, **kwargs)
+        checkout = found.checkout
+
+        def acted(**options: Any) -> Any:
+            action()
+            return checkout(**options)
+
+        found.checkout = acted
+        return found
+
+    cache._create_stage = created
+    try:
+        yield
+    finally:
+        del cache._create_stage
+
+
+def _remove_outs(stage: Any) -> None:
+    stage.remove_outs(ignore_remove=False, force=False)
 
 
 def _is_file(dep: Any) -> bool:
@@ -526,10 +625,6 @@ def _changes(stage: Any, coming: Mapping[str, Any] = MappingProxyType({})) -> li
         else:
             found += [Change("dependency", name, new=state) for name, state in dep.status().items()]
     return found + [Change("output", name, new=state) for out in stage.outs for name, state in out.status().items()]
-
-
-def _hashes(stage: Any) -> list[Any]:
-    return [dep.hash_info for dep in stage.deps]
 
 
 def _paths(entries: Iterable[Any]) -> list[str]:
