@@ -552,13 +552,23 @@ def _busy() -> Iterator[None]:
 
 
 def _after(stages: Iterable[Any]) -> dict[str, int]:
-    """Of a stage that reads a folder into which lock files or .gitignore are written: the place after the last."""
+    """Of a stage that reads what the graph does not tell of: the place after the last that writes it.
+
+    A folder into which lock files or .gitignore are written; what a frozen stage reads, which is hashed all the same.
+    """
     written: dict[str, int] = {}  # folder → place after the last stage that writes below it
+    made: dict[str, int] = {}  # output → place after the stage that makes it
     found = {}
     for place, stage in enumerate(stages):
-        if after := max((written.get(dep.fs_path, 0) for dep in stage.deps if _is_file(dep)), default=0):
-            found[stage.addressing] = after
-        for path in [stage.path, *(out.fs_path for out in stage.outs if out.protocol == "local")]:
+        reads = [dep.fs_path for dep in stage.deps if _is_file(dep)]
+        places = [written.get(path, 0) for path in reads]
+        for path in reads if stage.frozen else ():
+            places += [made.get(str(one), 0) for one in (path, *Path(path).parents)]
+        if any(places):
+            found[stage.addressing] = max(places)
+        outs = [out.fs_path for out in stage.outs if out.protocol == "local"]
+        made |= dict.fromkeys(outs, place + 1)
+        for path in [stage.path, *outs]:
             written |= dict.fromkeys(map(str, Path(path).parents), place + 1)
     return found
 
