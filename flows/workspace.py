@@ -32,7 +32,7 @@ from dvc.prompt import confirm
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.repo.scm_context import SCMContext
-from dvc.scm import SCMError
+from dvc.scm import Git, SCMError
 from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported, _can_hash, _get_cache_hash
 from dvc.stage.exceptions import StageCmdFailedError, StageFileDoesNotExistError, StageNotFound
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
@@ -79,9 +79,9 @@ class _Ignores(SCMContext):  # type: ignore[misc]
         self.paths: list[str] = []
 
     def ignore(self, path: str) -> None:
-        if locate := getattr(self.scm, "_get_gitignore", None):
+        if isinstance(self.scm, Git):
             try:
-                locate(path)
+                self.scm._get_gitignore(path)
             except FileNotInRepoError as error:
                 raise SCMError(str(error)) from None
         self.paths.append(path)
@@ -386,8 +386,8 @@ class Workspace:
         stage.save(allow_missing=flags.allow_missing, run_cache=False)
         for changed in [] if restored else self._begun[stage.addressing].changed(stage):
             raise BadInput(
-                f"stage '{stage.addressing}': '{changed}' changed while it ran, so nobody knows which of the two it "
-                "read; nothing was recorded: run it again"
+                f"stage '{stage.addressing}': '{changed}'{self._newest(changed)} changed while it ran, so nobody knows "
+                "which of the two it read; nothing was recorded: run it again"
             )
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
         if not flags.no_commit and not uncached and not (restored and self._in_run_cache(stage)):
@@ -396,6 +396,13 @@ class Workspace:
         if not flags.no_commit:
             stage.commit(allow_missing=flags.allow_missing)
         self._unwritten[stage.addressing] = list(self._ignores.paths)
+
+    def _newest(self, dep: Any) -> str:
+        if not _is_file(dep) or not Path(dep.fs_path).is_dir():
+            return ""
+        found = max(self.repo.dvcignore.find(dep.fs, dep.fs_path), key=lambda path: Path(path).stat().st_mtime_ns)
+        hint = ", which .dvcignore could list" if "__pycache__" in found else ""
+        return f" (its newest file is '{os.path.relpath(found)}'{hint})"
 
     def _in_run_cache(self, stage: Any) -> bool:
         entry = to_single_stage_lockfile(stage)

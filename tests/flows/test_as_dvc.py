@@ -210,3 +210,30 @@ def test_what_a_frozen_stage_reads_is_hashed_after_it_was_made(twins: tuple[Proj
         ours(flow.root, force=True, all_pipelines=True) == stock(dvc.root, force=True, all_pipelines=True) == ["a", "b"]
     )
     assert flow.left() == dvc.left()
+
+
+def test_a_repository_without_git(twins: tuple[Project, Project]) -> None:
+    for project in twins:
+        shutil.rmtree(project.root / ".git")
+        with (project.root / ".dvc/config").open("a") as file:
+            file.write("    no_scm = true\n")
+        project.pipeline({"a": copies("seed.txt", "a.txt"), "b": copies("a.txt", "b.txt")})
+    flow, dvc = twins
+    for text in ("1\n", "2\n", "1\n"):
+        for project in twins:
+            project.write({"seed.txt": text})
+        assert ours(flow.root) == stock(dvc.root) == ["a", "b"]
+        assert flow.left() == dvc.left()
+    flow.clean()
+
+
+def test_a_file_that_the_command_leaves_in_a_folder_that_it_reads_is_named(project: Project) -> None:
+    project.write({"lib/m.py": "A = 1\n"})
+    line = "mkdir lib/__pycache__; touch lib/__pycache__/m.pyc; cp lib/m.py o.txt"
+    project.pipeline({"s": {"cmd": line, "deps": ["lib"], "outs": ["o.txt"]}})
+    hint = "'lib' (its newest file is 'lib/__pycache__/m.pyc', which .dvcignore could list) changed while it ran"
+    assert hint in project.flow(expect=2).stderr
+    shutil.rmtree(project.root / "lib/__pycache__")
+    project.write({".dvcignore": "__pycache__\n"})
+    project.flow()
+    project.clean()
