@@ -1,12 +1,14 @@
 """Why a stage runs, in words; and without running anything, what each stage would come to."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.graph import Graph
 from flows.options import Change, Outcome, not_reproduced
 from flows.screen import Screen
-from flows.workspace import Workspace
+
+if TYPE_CHECKING:
+    from flows.workspace import Workspace
 
 ABSENT = object()
 SHOWN = 4  # changes of one stage
@@ -45,7 +47,7 @@ def _value(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def dry(workspace: Workspace, graph: Graph, screen: Screen) -> list[str]:
+def dry(workspace: "Workspace", graph: Graph, screen: Screen) -> list[str]:
     """Print what each stage would come to, and why; the stages that `dvc repro --dry` returns."""
     outcomes: dict[str, Outcome] = {}
     forced = {stage.address for stage in graph.stages if workspace.flags.force}

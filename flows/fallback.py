@@ -18,8 +18,7 @@ from dvc.exceptions import DvcException
 from ruamel.yaml import YAML
 
 from flows.graph import Graph, Stage, settings
-from flows.options import Change, Commands, Flags, Outcome
-from flows.workspace import NotYet, Workspace
+from flows.options import Change, Commands, Flags, NotYet, Outcome
 from stages.errors import UserError
 
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
@@ -111,8 +110,6 @@ class Fallback:
     def outputs(self, address: str) -> dict[str, str]:
         """Not looked at."""
         return dict.fromkeys((), address)
-
-    command_failed = staticmethod(Workspace.command_failed)
 
 
 def _dvc(*arguments: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 from dvc.exceptions import ReproductionError
+from dvc.stage.exceptions import StageCmdFailedError
 
 from stages.errors import GliaflowError
 
@@ -105,6 +106,16 @@ def not_reproduced(failed: Sequence[str], cause: Exception | None) -> Exception:
     raised: Exception = ReproductionError(f"failed to reproduce{' stages:' if failed[1:] else ''} {names}")
     raised.__cause__ = raised.__context__ = cause
     return raised
+
+
+def command_failed(command: str, code: int) -> Exception:
+    """What DVC raises for a command that ends with this code."""
+    raised: Exception = StageCmdFailedError(command, code)
+    return raised
+
+
+class NotYet(Exception):
+    """A stage cannot begin now; try again later."""
 
 
 class StageFailed(GliaflowError):

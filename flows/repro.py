@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from dvc.exceptions import DvcException, ReproductionError
@@ -31,9 +31,11 @@ from flows.options import CommandLine, Flags, Outcome, Row, StageFailed, not_rep
 from flows.screen import Screen
 from flows.server import shared
 from flows.walk import Walk, Work
-from flows.workspace import Workspace
 from stages.command import run
 from stages.errors import UserError
+
+if TYPE_CHECKING:
+    from flows.workspace import Workspace
 
 DRAIN_SECONDS = 30.0  # for what Prefect has not yet been told at the end
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -82,10 +84,10 @@ def reproduce(
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs is {jobs}; at least one stage must be able to run")
     screen = screen or Screen(quiet=True)
-    opened = (Fallback if fallback else Workspace)(root, Flags(**flags), screen.say)
-    with opened as workspace:
+    kind = Fallback if fallback else _workspace()
+    with kind(root, Flags(**flags), screen.say) as workspace:
         graph = workspace.plan(targets)
-        if isinstance(workspace, Workspace) and workspace.flags.dry:
+        if not isinstance(workspace, Fallback) and workspace.flags.dry:
             return explain.dry(workspace, graph, screen)
         walk = Walk(workspace, graph, Slots(jobs or len(os.sched_getaffinity(0))), screen)
         if FlowRunContext.get():
@@ -104,6 +106,16 @@ def reproduce(
                 raised.__cause__ = None  # as DVC does; it stays the context
             raise raised
         return walk.reproduced
+
+
+def _workspace() -> "type[Workspace]":
+    try:
+        from flows.workspace import Workspace
+    except ImportError as error:
+        raise UserError(
+            f"the internals of this DVC moved ({error}); run with --fallback, or install dvc 3.67"
+        ) from None
+    return Workspace
 
 
 def flow_of_its_own(walk: Walk) -> None:

@@ -12,18 +12,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flows.devices import Lease, Slots
 from flows.explain import sentence
 from flows.fallback import Fallback
 from flows.graph import Graph, Stage
-from flows.options import Outcome, Row
+from flows.options import NotYet, Outcome, Row, command_failed
 from flows.preflight import Missing
 from flows.process import CANNOT_RUN, GRACE_SECONDS, Ended, Process, Supervisor
 from flows.screen import Screen
-from flows.workspace import NotYet, Workspace
 from stages.errors import UserError
+
+if TYPE_CHECKING:  # --fallback is for a DVC with which it cannot be imported
+    from flows.workspace import Workspace
 
 POLL_SECONDS = 0.2  # between two looks at slots and paths that another flow holds
 TAIL = 20  # last lines of a failed stage
@@ -58,7 +60,7 @@ class Done:
 class Walk:
     """All stages of `graph`, each submitted exactly once, after its upstreams."""
 
-    def __init__(self, workspace: Workspace | Fallback, graph: Graph, slots: Slots, screen: Screen) -> None:
+    def __init__(self, workspace: "Workspace | Fallback", graph: Graph, slots: Slots, screen: Screen) -> None:
         self.workspace, self.graph, self.slots, self.screen = workspace, graph, slots, screen
         self.flags = workspace.flags
         self.supervisor = Supervisor()
@@ -310,7 +312,7 @@ class Job:
             raise UserError(f"'{ended.command}': a command of it was not found; install it or mend `cmd:` in dvc.yaml")
         if ended.timed_out:
             raise TimeoutError(f"ran longer than its timeout of {wanted.timeout:g} s and was ended")
-        raise self.workspace.command_failed(ended.command, ended.exit_code)
+        raise command_failed(ended.command, ended.exit_code)
 
     def _wait(self, show: Callable[[str, bool], None]) -> None:
         """Back off exponentially, with jitter; then clear the outputs, and take slots again."""

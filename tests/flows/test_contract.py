@@ -1,4 +1,4 @@
-"""What flows/workspace.py takes for granted of DVC; each test names the function of DVC that it holds."""
+"""What the workspace takes for granted of DVC; each test names the function of DVC that it holds."""
 
 import ast
 import importlib
@@ -23,6 +23,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 
 from tests.flows.repos import ROOT, Project
 
+ROOMS = ("workspace.py", "locks.py", "lockfile.py", "changes.py")
 PUBLIC = {"dvc.exceptions", "dvc.repo", "dvc.stage.exceptions"}  # errors, and the class that users of DVC import
 
 
@@ -40,10 +41,10 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", sorted((ROOT / "flows").glob("*.py")), ids=lambda path: path.name)
 def test_the_workspace_alone_knows_dvcs_internals(path: Path) -> None:
     internals = {name for name in imported(path) if name.rpartition(".")[0] not in PUBLIC}
-    assert bool(internals) == (path.name == "workspace.py")
+    assert bool(internals) == (path.name in ROOMS)
 
 
-@pytest.mark.parametrize("name", sorted(imported(ROOT / "flows/workspace.py")))
+@pytest.mark.parametrize("name", sorted(set.union(*(imported(ROOT / "flows" / room) for room in ROOMS))))
 def test_every_name_is_there(name: str) -> None:
     module, _, attribute = name.rpartition(".")
     found = importlib.import_module(module)
@@ -191,7 +192,7 @@ def test_commands_are_made_for_a_shell(repo: Repo) -> None:
 
 
 def test_rwlocked_looks_the_lock_up_when_it_is_called(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """dvc.stage.decorators.rwlocked, which flows/workspace.py has only look."""
+    """dvc.stage.decorators.rwlocked, which flows/locks.py has only look."""
     asked: list[tuple[list[str], list[str]]] = []
     real = dvc.rwlock.rwlock
 

@@ -1,6 +1,7 @@
 """What the flow leaves, against what serial `dvc repro` leaves from the same state."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,3 +226,15 @@ def test_dry_says_what_each_stage_would_come_to_and_changes_nothing(project: Pro
     assert project.left() == before
     assert (project.root / "a.txt").read_text() == "2\n"
     assert set(reproduce(project.root, dry=True)) == {"first", "second", "other"}
+
+
+def test_the_fallback_needs_no_internals_of_dvc(project: Project) -> None:
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"s": {"cmd": "cp seed.txt o.txt", "deps": ["seed.txt"], "outs": ["o.txt"]}})
+    moved = "import dvc.stage.run as moved; del moved._make_cmd; from flows.repro import main, run; run(main)"
+    refused = project.run(sys.executable, "-c", moved, expect=2)
+    assert "the internals of this DVC moved (cannot import name '_make_cmd'" in refused.stderr
+    assert "run with --fallback" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert "s: ran in" in project.run(sys.executable, "-c", moved, "--fallback").stdout
+    project.clean()
