@@ -34,7 +34,7 @@ from flows.lockfile import LockFiles
 from flows.locks import Locks, busy_is_not_yet, noting_nothing
 from flows.options import Change, Commands, Flags, Outcome
 from flows.preflight import Missing, Signature, changed_meanwhile, check_program, signature
-from stages.errors import BadInput
+from stages.errors import BadInput, UserError
 
 FRESH_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 
@@ -163,15 +163,23 @@ class Workspace:
                     _pull_missing_deps(stage)
             if flags.interactive and not confirm(f"Going to reproduce {stage}. Are you sure you want to continue?"):
                 raise DvcException("reproduction aborted by the user")
-            self._check_deps(stage, force)
-            if not force and self._restore(stage):
-                return Outcome.RESTORED
-            found = self.commands(address)
-            check_program(found.lines[0], found.arguments[0][0], found.cwd, found.env)
-            missing = {dep for dep in stage.deps if force and not dep.exists}  # the command itself may make it
-            stage.save_deps(allow_missing=force)
-            self._begun[address] = _Begun([None if dep in missing else dep.hash_info for dep in stage.deps])
-            return Outcome.RUN
+            try:
+                return self._restore_or_look(stage, force)
+            except (OSError, DvcException, UserError) as error:
+                if flags.on_error == "ignore" and not isinstance(error, LockError):
+                    _remove_outs(stage)  # or what depends on it would take them for new
+                raise
+
+    def _restore_or_look(self, stage: Any, force: bool) -> Outcome:
+        self._check_deps(stage, force)
+        if not force and self._restore(stage):
+            return Outcome.RESTORED
+        found = self.commands(stage.addressing)
+        check_program(found.lines[0], found.arguments[0][0], found.cwd, found.env)
+        missing = {dep for dep in stage.deps if force and not dep.exists}  # the command itself may make it
+        stage.save_deps(allow_missing=force)
+        self._begun[stage.addressing] = _Begun([None if dep in missing else dep.hash_info for dep in stage.deps])
+        return Outcome.RUN
 
     def _restore(self, stage: Any) -> bool:
         """Take the outputs from the cache if they are there; only then are those of before removed."""

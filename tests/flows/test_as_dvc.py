@@ -237,3 +237,17 @@ def test_a_file_that_the_command_leaves_in_a_folder_that_it_reads_is_named(proje
     project.write({".dvcignore": "__pycache__\n"})
     project.flow()
     project.clean()
+
+
+def test_ignored_errors_leave_no_old_outputs_to_what_depends_on_them(twins: tuple[Project, Project]) -> None:
+    for project in twins:
+        project.write({"other.txt": "1\n"})
+        pair = {"cmd": "cat a.txt seed.txt > b.txt", "deps": ["a.txt", "seed.txt"], "outs": ["b.txt"]}
+        project.pipeline({"a": copies("other.txt", "a.txt"), "b": pair})
+        stock(project.root)
+        (project.root / "other.txt").unlink()
+        project.write({"seed.txt": "2\n"})
+    flow, dvc = twins
+    assert ours(flow.root, on_error="ignore") == stock(dvc.root, on_error="ignore") == []
+    assert flow.left() == dvc.left()
+    assert not (flow.root / "a.txt").exists()
