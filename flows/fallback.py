@@ -17,7 +17,8 @@ from typing import Any
 from dvc.exceptions import DvcException
 from ruamel.yaml import YAML
 
-from flows.graph import Graph, Stage, settings
+from flows.graph import Graph, Stage
+from flows.meta import settings
 from flows.options import Change, Commands, Flags, NotYet, Outcome
 from stages.errors import UserError
 

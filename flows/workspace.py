@@ -1,7 +1,7 @@
 """A DVC workspace: plan its graph, restore a stage or let it run, and record it as `dvc repro` would.
 
-With locks.py, lockfile.py and changes.py all that knows DVC's internals; tests/flows/test_contract.py holds each that
-they use. All hashing, caching and locking is DVC's own; commands run outside of its lock.
+With plan.py, changes.py, runcache.py, lockfile.py and locks.py all that knows DVC's internals, each of which
+tests/flows/test_contract.py holds. All hashing, caching and locking is DVC's own; commands run outside of its lock.
 """
 
 import logging
@@ -9,30 +9,25 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from dvc.dependency import ParamsDependency
-from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import CheckoutError, DvcException
 from dvc.lock import LockError
 from dvc.prompt import confirm
 from dvc.repo import Repo
-from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported, _can_hash, _get_cache_hash
-from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
-from dvc.stage.serialize import to_single_stage_lockfile
-from dvc.utils.collections import ensure_list
 
-from flows.changes import changes, restorable
-from flows.graph import Graph, Stage, settings
+from flows import runcache
+from flows.changes import changes
+from flows.graph import Graph, Stage
 from flows.lockfile import LockFiles
 from flows.locks import Locks, busy_is_not_yet, noting_nothing
+from flows.meta import settings
 from flows.options import Change, Commands, Flags, Outcome
+from flows.plan import is_file, planned, sources
 from flows.preflight import Missing, Signature, changed_meanwhile, check_program, signature
 from stages.errors import BadInput, UserError
 
@@ -66,7 +61,7 @@ class Workspace:
     def __enter__(self) -> "Workspace":
         with ExitStack() as stack:
             stack.enter_context(self._one_at_a_time)
-            stack.enter_context(_working_directory(self._root))
+            stack.enter_context(chdir(self._root))
             stack.enter_context(_quiet(*(logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects"))))
             stack.enter_context(noting_nothing())
             self.repo = stack.enter_context(Repo(_wait_for_lock=True))
@@ -88,50 +83,19 @@ class Workspace:
             DvcException: what DVC says of a broken dvc.yaml, a cycle or an unknown target.
             BadInput: wrong `meta:`.
         """
-        flags, graph, steps = self.flags, None, []
         with self._locks.held():
             self._locks.forget_the_dead()
-            if not flags.all_pipelines:
-                steps = self._targets(ensure_list(targets or PROJECT_FILE))
-            if flags.pull and flags.run_cache and not flags.dry:
-                with suppress(RunCacheNotSupported):
-                    self.repo.stage_cache.pull(None)
-            if not flags.alone:
-                graph = get_active_graph(self.repo.index.graph)
-                downstream = flags.downstream and not (flags.all_pipelines or flags.pipeline)
-                steps = plan_repro(graph, steps, pipeline=flags.pipeline, downstream=downstream)
-            files = {stage.path: stage.dvcfile for stage in steps}
-            for stage in steps:
-                stage.dvcfile = files[stage.path]  # one for all: each would read dvc.lock for itself
+            steps = planned(self.repo, targets, self.flags)
             self._stages = {stage.addressing: stage for stage in steps}
-            self._upstreams = {stage.addressing: list(graph.successors(stage)) if graph else [] for stage in steps}
-            self._sources = {path: signature(path) for path in self._undeclared()}
+            self._upstreams = {stage.addressing: upstreams for stage, upstreams in steps.items()}
+            self._sources = {path: signature(path) for path in sources(steps)}
             self._lockfiles = LockFiles(self.repo, self._locks, self._stages)
         return Graph(tuple(self._planned(address) for address in self._stages))
-
-    def _targets(self, names: list[str]) -> list[Any]:
-        flags = self.flags
-        try:
-            return list(collect_stages(self.repo, names, recursive=flags.recursive, glob=flags.glob))
-        except (StageNotFound, StageFileDoesNotExistError) as error:
-            with suppress(DvcException):  # the rest may be broken as well
-                known = [stage.addressing for stage in self.repo.index.stages]
-                near = [match for name in names if name not in known for match in get_close_matches(name, known)]
-                if near:
-                    error.add_note(f"the nearest names are {', '.join(map(repr, near))}")
-            raise
 
     def _planned(self, address: str) -> Stage:
         upstreams = (upstream.addressing for upstream in self._upstreams[address])
         asked = settings(self._stages[address].meta, f"stage '{address}'")
         return Stage(address, tuple(name for name in upstreams if name in self._stages), asked)
-
-    def _undeclared(self) -> set[str]:
-        """What the planned stages read and none of them makes."""
-        made = {out.fs_path for stage in self._stages.values() for out in stage.outs}
-        above = {str(parent) for path in made for parent in Path(path).parents}
-        read = {dep.fs_path for stage in self._stages.values() if stage.cmd for dep in stage.deps if _is_file(dep)}
-        return {p for p in read - made - above if made.isdisjoint(map(str, Path(p).parents))}
 
     def unchanged(self, address: str) -> bool:
         """Whether `dvc repro` would skip the stage as things are now."""
@@ -172,7 +136,8 @@ class Workspace:
 
     def _restore_or_look(self, stage: Any, force: bool) -> Outcome:
         self._check_deps(stage, force)
-        if not force and self._restore(stage):
+        if not force and runcache.restore(stage, lambda: _remove_outs(stage), self.flags.run_cache, self.flags.pull):
+            self._record(stage, restored=True)
             return Outcome.RESTORED
         found = self.commands(stage.addressing)
         check_program(found.lines[0], found.arguments[0][0], found.cwd, found.env)
@@ -180,17 +145,6 @@ class Workspace:
         stage.save_deps(allow_missing=force)
         self._begun[stage.addressing] = _Begun([None if dep in missing else dep.hash_info for dep in stage.deps])
         return Outcome.RUN
-
-    def _restore(self, stage: Any) -> bool:
-        """Take the outputs from the cache if they are there; only then are those of before removed."""
-        cache = self.repo.stage_cache
-        try:
-            with _before_checkout(cache, lambda: _remove_outs(stage)):
-                cache.restore(stage, run_cache=self.flags.run_cache, pull=self.flags.pull)
-        except RunCacheNotFoundError:
-            return False
-        self._record(stage, restored=True)
-        return True
 
     def start(self, address: str) -> bool:
         """Make a stage that has begun ready to run: its outputs are removed, its paths held by this process.
@@ -230,7 +184,7 @@ class Workspace:
         return False
 
     def _check_deps(self, stage: Any, force: bool) -> None:
-        for dep in filter(_is_file, stage.deps):
+        for dep in filter(is_file, stage.deps):
             if not dep.exists and not force:
                 raise Missing(stage.addressing, str(dep), self._maker(dep.fs_path))
             if dep.fs_path in self._sources and signature(dep.fs_path) != self._sources[dep.fs_path]:
@@ -276,24 +230,18 @@ class Workspace:
             )
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
         cached = not flags.no_commit and not uncached
-        if cached and not (restored and self._in_run_cache(stage)):
+        if cached and not (restored and runcache.knows(stage)):
             self.repo.stage_cache.save(stage)
         if not flags.no_commit:
             stage.commit(allow_missing=flags.allow_missing)
-        self._lockfiles.record(stage, cached and _can_hash(stage))
+        self._lockfiles.record(stage, cached and runcache.takes(stage))
 
     def _newest(self, dep: Any) -> str:
-        if not _is_file(dep) or not Path(dep.fs_path).is_dir():
+        if not is_file(dep) or not Path(dep.fs_path).is_dir():
             return ""
         found = max(self.repo.dvcignore.find(dep.fs, dep.fs_path), key=lambda path: Path(path).stat().st_mtime_ns)
         hint = ", which .dvcignore could list" if "__pycache__" in found else ""
         return f" (its newest file is '{os.path.relpath(found)}'{hint})"
-
-    def _in_run_cache(self, stage: Any) -> bool:
-        entry = to_single_stage_lockfile(stage)
-        value, key = _get_cache_hash(entry), _get_cache_hash(entry, key=True)
-        path = Path(self.repo.stage_cache._get_cache_path(key, value))
-        return all(out.use_cache for out in stage.outs) and path.exists()
 
     def foresee(self, address: str, coming: Mapping[str, Any]) -> tuple[list[Change], dict[str, Any] | None]:
         """Change nothing: why the stage would run, given what dependencies at the paths in `coming` will be.
@@ -304,7 +252,7 @@ class Workspace:
         with self._locks.held():
             why = changes(stage, coming)
             asks = why and stage.cmd and not stage.frozen and self.flags.run_cache
-            return why, restorable(stage, coming) if asks else None
+            return why, runcache.foreseen(stage, coming) if asks else None
 
     def hold(self, address: str, pid: int) -> None:
         """Have the stage's paths be busy as long as process `pid` lives."""
@@ -333,16 +281,6 @@ class Workspace:
 
 
 @contextmanager
-def _working_directory(path: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(path)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-@contextmanager
 def _quiet(*loggers: logging.Logger) -> Iterator[None]:
     """The flow does the talking."""
     levels = [logger.level for logger in loggers]
@@ -355,32 +293,5 @@ def _quiet(*loggers: logging.Logger) -> Iterator[None]:
             logger.setLevel(level)
 
 
-@contextmanager
-def _before_checkout(cache: Any, action: Callable[[], None]) -> Iterator[None]:
-    """Act between DVC's finding a stage in its cache and taking the outputs from it."""
-    create = cache._create_stage
-
-    def created(*args: Any, **kwargs: Any) -> Any:
-        found = create(*args, **kwargs)
-        checkout = found.checkout
-
-        def acted(**options: Any) -> Any:
-            action()
-            return checkout(**options)
-
-        found.checkout = acted
-        return found
-
-    cache._create_stage = created
-    try:
-        yield
-    finally:
-        del cache._create_stage
-
-
 def _remove_outs(stage: Any) -> None:
     stage.remove_outs(ignore_remove=False, force=False)
-
-
-def _is_file(dep: Any) -> bool:
-    return not isinstance(dep, ParamsDependency) and dep.protocol == "local"

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.devices import THREADS, Lease, Slots, visible_gpus
-from flows.graph import Settings
+from flows.devices import THREADS, Lease, Slots
+from flows.gpus import visible_gpus
+from flows.meta import Settings
 from tests.flows.repos import ROOT
 
 HOLD = (
     "import os, sys, time\n"
     "from flows.devices import Slots\n"
-    "from flows.graph import Settings\n"
+    "from flows.meta import Settings\n"
     "lease = Slots(int(sys.argv[1]), os.environ).acquire(Settings(cpus=int(sys.argv[2]), gpus=int(sys.argv[3])))\n"
     "print(lease and dict(lease.environment), flush=True)\n"
     "time.sleep(60)\n"

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from flows.graph import Graph, Settings, Stage, settings
+from flows.graph import Graph, Stage
+from flows.meta import Settings, settings
 from stages.errors import BadInput
 
 DIAMOND = Graph(

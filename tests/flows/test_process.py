@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.process import CANNOT_RUN, GRACE_SECONDS, LONGEST_LINE, Ended, Process, Supervisor
+from flows.process import CANNOT_RUN, GRACE_SECONDS, LONGEST_LINE, Ended, Process
+from flows.spawn import Supervisor
 from tests.flows.repos import ROOT
 
 PATIENCE = 30  # seconds until what must happen has happened
@@ -21,7 +22,7 @@ LONG = 60  # seconds that a command sleeps which has to be ended
 STUBBORN = f"trap '' TERM; echo ready $$; for i in $(seq {LONG * 5}); do sleep 0.2; done"
 FLOW = (
     "import os, sys\n"
-    "from flows.process import Supervisor\n"
+    "from flows.spawn import Supervisor\n"
     "process = Supervisor().spawn([['/bin/sh', '-c', sys.argv[1]]], '/', dict(os.environ))\n"
     "process.run(lambda text, whole: print(text, flush=True))\n"
 )

@@ -1,0 +1,64 @@
+"""Which stages DVC would reproduce for some targets, in its order, and what each waits for."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from dvc.dependency import ParamsDependency
+from dvc.dvcfile import PROJECT_FILE
+from dvc.exceptions import DvcException
+from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+from dvc.stage.cache import RunCacheNotSupported
+from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
+from dvc.utils.collections import ensure_list
+
+from flows.options import Flags
+
+
+def planned(repo: Any, targets: Iterable[str] | str | None, flags: Flags) -> dict[Any, list[Any]]:
+    """DVC's stages in the order in which it runs them, each with those whose outputs it reads, planned or not.
+
+    Raises:
+        DvcException: what DVC says of a broken dvc.yaml, a cycle or an unknown target.
+    """
+    steps = [] if flags.all_pipelines else _targets(repo, ensure_list(targets or PROJECT_FILE), flags)
+    if flags.pull and flags.run_cache and not flags.dry:
+        with suppress(RunCacheNotSupported):
+            repo.stage_cache.pull(None)
+    graph = None
+    if not flags.alone:
+        graph = get_active_graph(repo.index.graph)
+        downstream = flags.downstream and not (flags.all_pipelines or flags.pipeline)
+        steps = plan_repro(graph, steps, pipeline=flags.pipeline, downstream=downstream)
+    files = {stage.path: stage.dvcfile for stage in steps}
+    for stage in steps:
+        stage.dvcfile = files[stage.path]  # one for all: each would read dvc.lock for itself
+    return {stage: list(graph.successors(stage)) if graph else [] for stage in steps}
+
+
+def _targets(repo: Any, names: list[str], flags: Flags) -> list[Any]:
+    try:
+        return list(collect_stages(repo, names, recursive=flags.recursive, glob=flags.glob))
+    except (StageNotFound, StageFileDoesNotExistError) as error:
+        with suppress(DvcException):  # the rest may be broken as well
+            known = [stage.addressing for stage in repo.index.stages]
+            near = [match for name in names if name not in known for match in get_close_matches(name, known)]
+            if near:
+                error.add_note(f"the nearest names are {', '.join(map(repr, near))}")
+        raise
+
+
+def is_file(dep: Any) -> bool:
+    """Whether a dependency is a file or folder of this machine."""
+    return not isinstance(dep, ParamsDependency) and dep.protocol == "local"
+
+
+def sources(stages: Iterable[Any]) -> set[str]:
+    """The paths that the stages read and none of them makes."""
+    stages = list(stages)
+    made = {out.fs_path for stage in stages for out in stage.outs}
+    above = {str(parent) for path in made for parent in Path(path).parents}
+    read = {dep.fs_path for stage in stages if stage.cmd for dep in stage.deps if is_file(dep)}
+    return {p for p in read - made - above if made.isdisjoint(map(str, Path(p).parents))}

@@ -1,0 +1,86 @@
+"""DVC's run-cache, where it records which outputs came of which dependencies: what is there, and taking it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.stage.cache import RunCacheNotFoundError, _can_hash, _get_cache_hash
+from dvc.stage.serialize import to_single_stage_lockfile
+
+
+def restore(stage: Any, remove: Callable[[], None], run_cache: bool, pull: bool) -> bool:
+    """Take the outputs from the cache if they are there; only then `remove` those of before."""
+    cache = stage.repo.stage_cache
+    try:
+        with _before_checkout(cache, remove):
+            cache.restore(stage, run_cache=run_cache, pull=pull)
+    except RunCacheNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def _before_checkout(cache: Any, action: Callable[[], None]) -> Iterator[None]:
+    """Act between DVC's finding a stage in its cache and taking the outputs from it."""
+    create = cache._create_stage
+
+    def created(*args: Any, **kwargs: Any) -> Any:
+        found = create(*args, **kwargs)
+        checkout = found.checkout
+
+        def acted(**options: Any) -> Any:
+            action()
+            return checkout(**options)
+
+        found.checkout = acted
+        return found
+
+    cache._create_stage = created
+    try:
+        yield
+    finally:
+        del cache._create_stage
+
+
+def takes(stage: Any) -> bool:
+    """Whether DVC would record a run of the stage."""
+    return bool(_can_hash(stage))
+
+
+def knows(stage: Any) -> bool:
+    """Whether the very run that the stage stands for is recorded."""
+    entry = to_single_stage_lockfile(stage)
+    value, key = _get_cache_hash(entry), _get_cache_hash(entry, key=True)
+    path = Path(stage.repo.stage_cache._get_cache_path(key, value))
+    return all(out.use_cache for out in stage.outs) and path.exists()
+
+
+def foreseen(stage: Any, coming: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the outputs would be, by path, if a record of such a run is in the cache; changes nothing."""
+    before = [(dep, dep.hash_info, dep.meta) for dep in stage.deps]
+    try:
+        for dep in stage.deps:
+            if dep.fs_path in coming:
+                dep.hash_info, dep.meta = coming[dep.fs_path]
+            else:
+                dep.save()
+        return _recorded(stage)
+    except (OSError, DvcException):  # a dependency is not there
+        return None
+    finally:
+        for dep, hash_info, meta in before:
+            dep.hash_info, dep.meta = hash_info, meta
+
+
+def _recorded(stage: Any) -> dict[str, Any] | None:
+    if not stage.deps or not stage.outs or stage.always_changed or any(out.persist for out in stage.outs):
+        return None
+    cache, key = stage.repo.stage_cache, _get_cache_hash(to_single_stage_lockfile(stage), key=True)
+    entries = sorted(Path(cache._get_cache_dir(key)).glob("*"), key=lambda path: path.stat().st_mtime)
+    found = cache._load_cache(key, entries[-1].name) if entries else None
+    if found is None:
+        return None
+    restored = cache._create_stage(found, wdir=stage.wdir)
+    return {out.fs_path: (out.hash_info, out.meta) for out in restored.outs} if restored.outs_cached() else None

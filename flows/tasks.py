@@ -1,0 +1,95 @@
+"""The stages of a walk as tasks of a Prefect flow."""
+
+from pathlib import Path
+from typing import Any
+
+from httpx import TransportError
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRunResult
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+from prefect.states import Cancelled, Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
+
+from flows import report
+from flows.graph import Stage
+from flows.options import Outcome, Row
+from flows.walk import Walk, Work
+from stages.errors import UserError
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def stage_task(work: Work) -> "State[Any]":
+    """One stage, under its DVC name. DVC is the only cache; what it saved shows as the state Cached."""
+    return state_of(work(get_run_logger().info))
+
+
+def state_of(row: Row) -> "State[Any]":
+    """What Prefect calls the end of a stage."""
+    if row.outcome is Outcome.FAILED:
+        return Failed(message="\n".join([row.why, *row.tail]))
+    if row.outcome is Outcome.SKIPPED:
+        return Cancelled(name="Skipped", message=row.why)
+    if row.outcome is Outcome.RUN:
+        return Completed(message=row.why)
+    return Completed(name="Cached", message=row.outcome.value)
+
+
+def flow_of_its_own(walk: Walk) -> None:
+    """Run the body as a flow. The server may go away in the middle: the stages run on, and are recorded."""
+    runner: Any = ThreadPoolTaskRunner()
+    crashes: list[Exception] = []
+
+    def stages() -> "State[Any]":
+        try:
+            return body(walk)
+        except Exception as error:
+            crashes.append(error)  # Prefect would keep it to itself, and a failed stage would hide it
+            raise
+
+    try:
+        flow(name="repro", task_runner=runner)(stages)(return_state=True)
+    except (TransportError, RuntimeError) as error:
+        if not walk.rows:
+            raise UserError(f"{error}; start that server, or unset PREFECT_API_URL to have one for this run") from error
+        if len(walk.rows) < len(walk.graph.stages):
+            raise
+        walk.screen.say(f"Prefect's server is gone, which the stages did not need: {one_line(str(error))}")
+    if crashes:
+        raise crashes[0]
+
+
+def body(walk: Walk) -> "State[Any]":
+    """A flow's: every stage a task, then what came of them as artifacts."""
+    context: Any = FlowRunContext.get()
+    runs: dict[str, TaskRunResult] = {}
+
+    def submit(stage: Stage, work: Work) -> None:
+        one = stage_task.with_options(
+            name=stage.address,
+            task_run_name=stage.address.replace("{", "{{").replace("}", "}}"),  # Prefect formats it
+            retries=stage.settings.retries,
+            retry_condition_fn=lambda *_: work.again,
+        )
+        # Edges to show. A skipped stage may come before an upstream that has not begun.
+        upstreams = {runs[upstream] for upstream in stage.upstreams if upstream in runs}
+        future = context.task_runner.submit(one, {"work": quote(work)}, dependencies={"work": upstreams})
+        future.wrapped_future.add_done_callback(lambda _: walk.lost(stage.address))
+        runs[stage.address] = TaskRunResult(id=future.task_run_id)
+
+    walk.go(submit)
+    rows = [walk.rows[stage.address] for stage in walk.graph.stages]
+    try:
+        report.publish(rows, Path(), walk.workspace.has_metrics)
+    except Exception as error:  # the stages are done and recorded, whatever becomes of the tables
+        walk.screen.say(f"no artifacts in Prefect: {one_line(str(error))}")
+    if walk.failures:
+        return Failed(message=f"failed: {', '.join(walk.failures)}")
+    return Completed(message=f"{len(walk.reproduced)} of {len(walk.rows)} stages reproduced")
+
+
+def one_line(text: str) -> str:
+    """Without breaks: an error is one line."""
+    return " ".join(text.split())
