@@ -143,7 +143,7 @@ def test_what_depends_on_a_failure_is_not_forced(twins: tuple[Project, Project],
         bad = {"a": copies("seed.txt", "a.txt") | {"cmd": "cp seed.txt a.txt; exit 1"}}
         project.pipeline(bad | {"b": copies("a.txt", "b.txt"), "c": copies("seed.txt", "c.txt")})
     flow, dvc = twins
-    flags = {"on_error": on_error, "force_downstream": True}
+    flags: dict[str, Any] = {"on_error": on_error, "force_downstream": True}
     assert ours(flow.root, **flags) == stock(dvc.root, **flags)
     left, expected = flow.left(), dvc.left()
     if on_error == "keep-going":  # DVC loses lines here, its issue 11091
