@@ -54,9 +54,10 @@ def mine(project: Project) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get("GLIAFLOW_SLOTS") == project.environment["GLIAFLOW_SLOTS"]:
+            ours = process.environ().get("GLIAFLOW_SLOTS") == project.environment["GLIAFLOW_SLOTS"]
+            if ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
-    return [p for p in found if p.pid != os.getpid() and p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return found
 
 
 def forget(project: Project) -> None:
