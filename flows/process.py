@@ -13,7 +13,6 @@ from typing import Any
 
 from flows.supervisor import readable
 
-GRACE_SECONDS = 10.0  # between the first signal and SIGKILL
 DRAIN_SECONDS = 2.0  # how long the output of a stage that has ended may stay open
 LONGEST_LINE = 1 << 16  # bytes; a longer one is cut into several
 CANNOT_RUN = 127  # a shell's exit code for a command that is not there

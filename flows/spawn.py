@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from flows import supervisor
-from flows.process import GRACE_SECONDS, Process
+from flows.process import Process
 from flows.supervisor import MAX_FDS
+
+GRACE_SECONDS = 10.0  # between the first signal and SIGKILL
 
 
 class Supervisor:

@@ -20,9 +20,9 @@ from flows.fallback import Fallback
 from flows.graph import Graph, Stage
 from flows.options import NotYet, Outcome, Row, command_failed
 from flows.preflight import Missing
-from flows.process import CANNOT_RUN, GRACE_SECONDS, Ended, Process
+from flows.process import CANNOT_RUN, Ended, Process
 from flows.screen import Screen
-from flows.spawn import Supervisor
+from flows.spawn import GRACE_SECONDS, Supervisor
 from stages.errors import UserError
 
 if TYPE_CHECKING:  # --fallback is for a DVC with which it cannot be imported

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
@@ -84,6 +85,14 @@ class Project:
         """DVC finds nothing to do, and nothing held."""
         assert self.dvc("status").stdout == "Data and pipelines are up to date.\n"
         assert "Running stage" not in self.dvc("repro").stdout
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def environment(home: Path, api: str) -> dict[str, str]:

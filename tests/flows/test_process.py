@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.process import CANNOT_RUN, GRACE_SECONDS, LONGEST_LINE, Ended, Process
-from flows.spawn import Supervisor
-from tests.flows.repos import ROOT
+from flows.process import CANNOT_RUN, LONGEST_LINE, Ended, Process
+from flows.spawn import GRACE_SECONDS, Supervisor
+from tests.flows.repos import ROOT, alive
 
 PATIENCE = 30  # seconds until what must happen has happened
 LONG = 60  # seconds that a command sleeps which has to be ended
@@ -86,16 +86,8 @@ def stages(tmp_path: Path) -> Iterator[Stages]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
     """A short grace."""
-    monkeypatch.setattr("flows.process.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("flows.spawn.GRACE_SECONDS", 0.5)
     return 0.5
-
-
-def alive(process: psutil.Process) -> bool:
-    """Whether it runs; a zombie does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def eventually(happened: Callable[[], bool]) -> bool:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from flows.server import shared
-from tests.flows.repos import ROOT
+from tests.flows.repos import ROOT, alive
 
 PATIENCE = 30  # seconds until a server that nobody uses is gone
 USER = (
@@ -82,7 +82,7 @@ def keeper(home: Path) -> psutil.Process:
 def gone(processes: list[psutil.Process]) -> bool:
     """Whether all end in time; a zombie has."""
     deadline = time.monotonic() + PATIENCE
-    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
+    while any(map(alive, processes)):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
