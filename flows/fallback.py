@@ -1,4 +1,4 @@
-"""A workspace in which every stage goes through `dvc repro -s`: slower, but of DVC nothing is used but its commands.
+"""A workspace in which every stage goes through `dvc repro -s`: slower, but this uses nothing of DVC but its commands.
 
 For a DVC whose internals moved. Stages that are new to dvc.lock are appended in the order in which they end, and what a
 command exits with is not known, so that only a death by signal is tried again.
@@ -94,23 +94,23 @@ class Fallback:
     def hold(self, address: str, pid: int) -> None:
         """DVC holds the paths."""
 
-    def settle(self, address: str) -> dict[str, Exception]:
+    def settle(self, _address: str) -> dict[str, Exception]:
         """DVC wrote its lock file."""
-        return dict.fromkeys((), NotYet(address))
+        return {}
 
-    def flush(self, failed: bool = False, last: bool = False) -> dict[str, Exception]:
+    def end(self, failed: bool, stage_files: bool) -> dict[str, Exception]:  # noqa: ARG002
         """DVC wrote its lock file."""
-        return dict.fromkeys((), NotYet(failed and last))
+        return {}
 
-    release = clear = lambda *_: None
+    release = clear = give_up = lambda *_: None
 
-    def start(self, address: str) -> bool:
+    def start(self, _address: str) -> bool:
         """DVC looks again."""
-        return bool(address)
+        return True
 
-    def outputs(self, address: str) -> dict[str, str]:
+    def outputs(self, _address: str) -> dict[str, str]:
         """Not looked at."""
-        return dict.fromkeys((), address)
+        return {}
 
 
 def _dvc(*arguments: str) -> str:

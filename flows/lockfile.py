@@ -19,6 +19,7 @@ from scmrepo.exceptions import FileNotInRepoError
 
 from flows.locks import Locks
 from flows.options import NotYet
+from stages.errors import UserError
 
 FLUSH_SECONDS = 10.0  # between two writes of lock files, at least
 FLUSH_SHARE = 0.05  # of the time that may go into them, for each takes as long as the file is
@@ -65,7 +66,8 @@ class LockFiles:
     def record(self, stage: Any, restorable: bool = False) -> None:
         """Take what DVC saved of the stage, to be written; it need not be at once if the run-cache could restore it."""
         self._unwritten[stage.addressing] = list(self._ignores.paths)
-        self._restorable |= {stage.addressing} if restorable else set()
+        if restorable:
+            self._restorable.add(stage.addressing)
 
     def settle(self, address: str) -> dict[str, Exception]:
         """Nothing more is to come of the stage; what can be written is written, now and then, as by `flush`."""
@@ -84,15 +86,16 @@ class LockFiles:
         if not self._settled.issuperset(before):
             raise NotYet("what it reads gets a lock file, a .gitignore or an output of a stage before it")
         if not self._unwritten.keys().isdisjoint(before):
-            for error in self.flush().values():
-                raise error
+            for other, error in self.flush().items():
+                raise UserError(f"what it reads is not complete: {other} cannot be recorded: {error}")
 
-    def flush(self, failed: bool = False, last: bool = False) -> dict[str, Exception]:
+    def flush(self, failed: bool = False, last: bool = False, stage_files: bool = False) -> dict[str, Exception]:
         """Write what is recorded to .gitignore and dvc.lock; the stages that could not be written, and why.
 
         A new entry waits until all stages that DVC runs before it are settled, so that it stands where DVC would have
         put it. If they never are, after a failure, it is left to the next run, which restores the stage; only what the
-        run-cache cannot restore is written the `last` time. If the run `failed`, git ignores its outputs as well.
+        run-cache cannot restore is written the `last` time. If the run `failed`, git ignores its outputs as well. With
+        `stage_files` git stages what was written, if DVC is configured so.
         """
         began, in_order = time.monotonic(), True
         ready: dict[str, list[Any]] = {}
@@ -114,7 +117,7 @@ class LockFiles:
                         del self._unwritten[address]
             if failed:
                 self._ignore_all()
-            elif last and self._ignores.autostage:
+            if stage_files and self._ignores.autostage:
                 self._ignores.track_changed_files()
         self._flushed = time.monotonic()
         self._last_flush = self._flushed - began
@@ -173,7 +176,7 @@ def _after(stages: Iterable[Any]) -> dict[str, int]:
     made: dict[str, int] = {}  # output → place after the stage that makes it
     found = {}
     for place, stage in enumerate(stages):
-        reads = [dep.fs_path for dep in stage.deps if dep.protocol == "local"]
+        reads = [dep.fs_path for dep in stage.deps if dep.fs and dep.protocol == "local"]
         places = [written.get(path, 0) for path in reads]
         for path in reads if stage.frozen else ():
             places += [made.get(str(one), 0) for one in (path, *Path(path).parents)]

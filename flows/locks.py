@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +78,30 @@ class Locks:
         read, write = _paths(stage.deps), _paths(stage.outs)
         info = {"pid": pid, "cmd": f"{' '.join(sys.argv)} [{address}]"}
         hard = self._repo.config["core"].get("hardlink_lock", False)
-        with self.held(), rwlock._edit_rwlock(folder, self._repo.fs, hard) as lock:
-            if holder := self._holders.pop(address, None):
-                rwlock._release_write(lock, holder, write)
-                rwlock._release_read(lock, holder, read)
-            lock.setdefault("write", {})
-            lock.setdefault("read", defaultdict(list))
+        with self.held(), self._edited(hard) as lock:
+            if holder := self._holders.pop(address, None):  # others may have dropped it since: its process has ended
+                lock["write"] = {path: one for path, one in lock["write"].items() if one != holder}
+                readers = {path: [one for one in those if one != holder] for path, those in lock["read"].items()}
+                lock["read"] = defaultdict(list, {path: those for path, those in readers.items() if those})
             if pid:
                 rwlock._check_blockers(folder, lock, info, mode="write", waiters=read + write)
                 rwlock._check_blockers(folder, lock, info, mode="read", waiters=write)
                 rwlock._acquire_read(lock, info, read)
                 lock["write"] |= dict.fromkeys(write, info)
                 self._holders[address] = info
+
+    @contextmanager
+    def _edited(self, hard: bool) -> Iterator[dict[str, Any]]:
+        with ExitStack() as stack:
+            edit = rwlock._edit_rwlock, self._repo.tmp_dir, self._repo.fs, hard
+            try:
+                lock = stack.enter_context(edit[0](*edit[1:]))
+            except rwlock.RWLockFileCorruptedError:  # whoever wrote it was killed, or had no room
+                self.forget_the_dead()
+                lock = stack.enter_context(edit[0](*edit[1:]))
+            lock.setdefault("write", {})
+            lock.setdefault("read", defaultdict(list))
+            yield lock
 
     def release(self, stage: Any) -> None:
         """Give the stage's paths back, if it has them."""
@@ -115,7 +127,10 @@ def noting_nothing() -> Iterator[None]:
 @contextmanager
 def _look(folder: str, _fs: Any, cmd: str, read: list[str], write: list[str], _hard: bool) -> Iterator[None]:
     info, path = {"pid": os.getpid(), "cmd": cmd}, Path(folder) / rwlock.RWLOCK_FILE
-    found = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        found = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):  # half of it, if whoever wrote it was killed
+        found = {}
     write_of_others = {name: one for name, one in found.get("write", {}).items() if one["pid"] != info["pid"]}
     read_by_others = {n: [i for i in infos if i["pid"] != info["pid"]] for n, infos in found.get("read", {}).items()}
     lock = {"write": write_of_others, "read": read_by_others}

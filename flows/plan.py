@@ -1,6 +1,6 @@
 """Which stages DVC would reproduce for some targets, in its order, and what each waits for."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,14 +10,17 @@ from dvc.dependency import ParamsDependency
 from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-from dvc.stage.cache import RunCacheNotSupported
 from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 from dvc.utils.collections import ensure_list
 
 from flows.options import Flags
+from flows.remote import Remote
+from stages.errors import UserError
 
 
-def planned(repo: Any, targets: Iterable[str] | str | None, flags: Flags) -> dict[Any, list[Any]]:
+def planned(
+    repo: Any, targets: Iterable[str] | str | None, flags: Flags, say: Callable[[str], None]
+) -> dict[Any, list[Any]]:
     """DVC's stages in the order in which it runs them, each with those whose outputs it reads, planned or not.
 
     Raises:
@@ -25,8 +28,8 @@ def planned(repo: Any, targets: Iterable[str] | str | None, flags: Flags) -> dic
     """
     steps = [] if flags.all_pipelines else _targets(repo, ensure_list(targets or PROJECT_FILE), flags)
     if flags.pull and flags.run_cache and not flags.dry:
-        with suppress(RunCacheNotSupported):
-            repo.stage_cache.pull(None)
+        with suppress(UserError):  # no remote, or one that keeps none: as under DVC, what is missing is said later
+            Remote(repo).fetch(say=say)
     graph = None
     if not flags.alone:
         graph = get_active_graph(repo.index.graph)
@@ -52,7 +55,7 @@ def _targets(repo: Any, names: list[str], flags: Flags) -> list[Any]:
 
 def is_file(dep: Any) -> bool:
     """Whether a dependency is a file or folder of this machine."""
-    return not isinstance(dep, ParamsDependency) and dep.protocol == "local"
+    return not isinstance(dep, ParamsDependency) and bool(dep.fs) and dep.protocol == "local"
 
 
 def sources(stages: Iterable[Any]) -> set[str]:

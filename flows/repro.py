@@ -127,7 +127,8 @@ def main(
         reproduce(repo, targets, jobs=jobs, fallback=fallback, screen=Screen(), **options.flags())
     except ReproductionError as error:
         cause = error.__cause__ or error.__context__
-        theirs = isinstance(cause, UserError | OSError)
+        passing = isinstance(cause, TimeoutError | ConnectionError | InterruptedError)
+        theirs = isinstance(cause, UserError | OSError) and not passing
         reason = f": {cause}" if cause else ""
         raise (UserError if theirs else StageFailed)(one_line(f"{error}{reason}")) from error
     except DvcException as error:

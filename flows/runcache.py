@@ -9,6 +9,8 @@ from dvc.exceptions import DvcException
 from dvc.stage.cache import RunCacheNotFoundError, _can_hash, _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 
+Known = list[tuple[Any, Any, Any]]
+
 
 def restore(stage: Any, remove: Callable[[], None], run_cache: bool, pull: bool) -> bool:
     """Take the outputs from the cache if they are there; only then `remove` those of before."""
@@ -44,6 +46,20 @@ def _before_checkout(cache: Any, action: Callable[[], None]) -> Iterator[None]:
         del cache._create_stage
 
 
+def known(stage: Any) -> Known:
+    """What dvc.lock says of the dependencies, before DVC hashes them into the same place."""
+    hashed = (dep for dep in stage.deps if hasattr(dep, "hash_info"))  # not what a database holds
+    return [(dep, dep.hash_info, getattr(dep, "meta", None)) for dep in hashed]
+
+
+def put_back(before: Known) -> None:
+    """Have the dependencies be as they were `known`."""
+    for dep, hash_info, meta in before:
+        dep.hash_info = hash_info
+        if hasattr(dep, "meta"):
+            dep.meta = meta
+
+
 def takes(stage: Any) -> bool:
     """Whether DVC would record a run of the stage."""
     return bool(_can_hash(stage))
@@ -59,7 +75,7 @@ def knows(stage: Any) -> bool:
 
 def foreseen(stage: Any, coming: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the outputs would be, by path, if a record of such a run is in the cache; changes nothing."""
-    before = [(dep, dep.hash_info, dep.meta) for dep in stage.deps]
+    before = known(stage)
     try:
         for dep in stage.deps:
             if dep.fs_path in coming:
@@ -70,8 +86,7 @@ def foreseen(stage: Any, coming: Mapping[str, Any]) -> dict[str, Any] | None:
     except (OSError, DvcException):  # a dependency is not there
         return None
     finally:
-        for dep, hash_info, meta in before:
-            dep.hash_info, dep.meta = hash_info, meta
+        put_back(before)
 
 
 def _recorded(stage: Any) -> dict[str, Any] | None:

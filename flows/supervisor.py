@@ -1,6 +1,6 @@
 """Owns every process of a flow's stages: whatever ends the flow, `kill -9` included, ends them too.
 
-A program of its own that imports the standard library alone, started once a flow by `process.Supervisor`. For each
+A program of its own that imports the standard library alone, started once a flow by `spawn.Supervisor`. For each
 request it forks a warden, the parent of one stage's commands and, on Linux, of whatever they leave behind
 (PR_SET_CHILD_SUBREAPER). A warden speaks lines of JSON with the flow over a socket of its own; at its end of file, or
 when told to stop, it ends every descendant: by the signal first, after a grace by SIGKILL.

@@ -1,5 +1,6 @@
 """The stages of a walk as tasks of a Prefect flow."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def state_of(row: Row) -> "State[Any]":
 
 def flow_of_its_own(walk: Walk) -> None:
     """Run the body as a flow. The server may go away in the middle: the stages run on, and are recorded."""
-    runner: Any = ThreadPoolTaskRunner()
+    runner: Any = ThreadPoolTaskRunner(max_workers=sys.maxsize)  # the slots say how much runs at once
     crashes: list[Exception] = []
 
     def stages() -> "State[Any]":
@@ -52,6 +53,8 @@ def flow_of_its_own(walk: Walk) -> None:
     try:
         flow(name="repro", task_runner=runner)(stages)(return_state=True)
     except (TransportError, RuntimeError) as error:
+        if crashes:
+            raise crashes[0] from None
         if not walk.rows:
             raise UserError(f"{error}; start that server, or unset PREFECT_API_URL to have one for this run") from error
         if len(walk.rows) < len(walk.graph.stages):
@@ -64,6 +67,9 @@ def flow_of_its_own(walk: Walk) -> None:
 def body(walk: Walk) -> "State[Any]":
     """A flow's: every stage a task, then what came of them as artifacts."""
     context: Any = FlowRunContext.get()
+    if not isinstance(context.task_runner, ThreadPoolTaskRunner):
+        raise UserError(f"stages run in threads of the flow: use ThreadPoolTaskRunner, not {context.task_runner.name}")
+    walk.most = context.task_runner._max_workers
     runs: dict[str, TaskRunResult] = {}
 
     def submit(stage: Stage, work: Work) -> None:

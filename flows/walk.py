@@ -1,11 +1,12 @@
 """One walk over the graph: which stage is next, with which slots, and what its end means for the others.
 
 The main thread begins stages and settles them; the tries of one that has to run are a `Job`, for a thread of its own.
-Knows neither DVC nor Prefect.
+Knows DVC through the workspace alone, and of Prefect only that work may be lost.
 """
 
 import random
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -75,6 +76,7 @@ class Walk:
         self._parked: dict[str, float] = {}  # when to try again what others keep from beginning
         self._hungry: list[str] = []  # begun, and waiting for slots
         self._said: set[str] = set()
+        self.most = sys.maxsize  # jobs at once, each of which needs a thread
 
     @property
     def failures(self) -> list[str]:
@@ -106,12 +108,20 @@ class Walk:
                 job.stop(signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
             raise
         finally:
-            deadline = time.monotonic() + LAST_SECONDS
+            self._end()
+
+    def _end(self) -> None:
+        deadline = time.monotonic() + LAST_SECONDS
+        try:
             while self.running and (time.monotonic() < deadline or not self.stopping.is_set()):
                 self._await(POLL_SECONDS)
+        finally:
             failed = bool(self.failures) and self.flags.on_error != "ignore"
-            self._not_written(self.workspace.flush(failed, last=True))
-            self.supervisor.close()
+            try:
+                stage_files = not failed and not self.stopping.is_set()
+                self._not_written(self.workspace.end(failed, stage_files))
+            finally:
+                self.supervisor.close()
 
     def lost(self, address: str) -> None:
         """The work of the stage has ended; that is news only if it said nothing itself."""
@@ -120,7 +130,8 @@ class Walk:
     def _await(self, seconds: float | None) -> None:
         with suppress(Empty):
             row = self.inbox.get(timeout=seconds)
-            if self.running.pop(row.address, None):
+            if job := self.running.pop(row.address, None):
+                job.release()  # if it was lost it did not do so itself
                 self._settle(row)
 
     def _advance(self) -> bool:
@@ -128,7 +139,8 @@ class Walk:
         if not self.inbox.empty():
             self._await(0)
         elif self.failures and self.flags.on_error == "fail":
-            return self._skip([a for a in self._open if a not in self.rows and a not in self.running])
+            first = self.failures[0]
+            return self._skip([a for a in self._open if a not in self.rows and a not in self.running], first)
         elif self.flags.serial and self.running:
             return False
         elif found := self._fed():
@@ -140,7 +152,9 @@ class Walk:
         return True
 
     def _fed(self) -> tuple[Stage, Lease] | None:
-        """The first stage that gets its slots; one that lacks a CPU bars those behind it, or it might wait for ever."""
+        """The first stage that gets its slots; one that lacks only CPUs bars those behind, or might never start."""
+        if len(self.running) >= self.most:
+            return None
         for address in self._hungry:
             stage = self.graph.by_address[address]
             if lease := self.slots.acquire(stage.settings):
@@ -158,7 +172,8 @@ class Walk:
             self._fresh.append(address)
         for_cpus = [a for a in self._hungry if not self.graph.by_address[a].settings.gpus]
         self._fresh = [a for a in self._fresh if a not in self.rows]
-        if not self._fresh or len(for_cpus) >= len(self.slots.cpus) or (self.flags.serial and self._hungry):
+        waits = self.flags.serial and (self._hungry or self._parked)
+        if not self._fresh or len(for_cpus) >= len(self.slots.cpus) or waits:
             return None
         first = min(self._fresh, key=self.graph.place.__getitem__)
         self._fresh.remove(first)
@@ -172,11 +187,11 @@ class Walk:
             self._park(address, str(reason))
         except Missing as missing:
             if all(stage.address in self.rows for stage in self.graph.stages[: self.graph.place[address]]):
-                self._settle_done(Row(address, Outcome.FAILED, error=missing))
+                self._fail(address, missing)
             else:  # one of them may make it, as it would have under `dvc repro`
                 self._park(address, f"{missing}; the stages before it may make it")
         except Exception as error:
-            self._settle_done(Row(address, Outcome.FAILED, error=error))
+            self._fail(address, error)
         else:
             if outcome is Outcome.RUN:
                 self._hungry = self.graph.in_order([*self._hungry, address])
@@ -186,20 +201,24 @@ class Walk:
                 self._settle_done(Row(address, outcome, sentence(why), seconds, outputs))
 
     def _start(self, stage: Stage, lease: Lease) -> None:
-        started = False
+        job = Job(self, stage, lease)
         try:
-            started = self.workspace.start(stage.address)
-            if not started:
-                self._fresh.append(stage.address)
+            if self.workspace.start(stage.address):
+                self._submit(stage, job)
+                self.running[stage.address] = job
+                return
+            self._fresh.append(stage.address)
         except NotYet as reason:
             self._park(stage.address, str(reason))
         except Exception as error:
-            self._settle_done(Row(stage.address, Outcome.FAILED, error=error))
-        if started:
-            job = self.running[stage.address] = Job(self, stage, lease)
-            self._submit(stage, job)
-        else:
-            lease.release()
+            job.release()
+            self._fail(stage.address, error)
+        job.release()
+
+    def _fail(self, address: str, error: Exception) -> None:
+        if self.flags.on_error == "ignore":
+            self.workspace.give_up(address)
+        self._settle_done(Row(address, Outcome.FAILED, error=error))
 
     def _park(self, address: str, why: str) -> None:
         if address not in self._said:
@@ -220,7 +239,7 @@ class Walk:
         if self.flags.force_downstream and row.outcome.reproduced:
             self._forced |= set(downstreams)
         if row.outcome is Outcome.FAILED and self.flags.on_error == "keep-going":
-            self._skip(a for a in self.graph.dependents(row.address) if a not in self.rows)
+            self._skip((a for a in self.graph.dependents(row.address) if a not in self.rows), row.address)
         for downstream in downstreams:
             self._open[downstream] -= 1
             if not self._open[downstream] and downstream not in self.rows:
@@ -228,10 +247,14 @@ class Walk:
 
     def _not_written(self, errors: Mapping[str, Exception]) -> None:
         for address, error in errors.items():
-            self.rows[address] = Row(address, Outcome.FAILED, error=error)
+            if address not in self.running:  # or it is tried again when that has ended
+                self.rows[address] = Row(address, Outcome.FAILED, error=error)
+                if self.flags.on_error == "keep-going":
+                    busy = self.rows.keys() | self.running.keys()
+                    self._skip((a for a in self.graph.dependents(address) if a not in busy), address)
 
-    def _skip(self, addresses: Iterable[str]) -> bool:
-        skipped, cause = set(addresses), self.failures[-1]
+    def _skip(self, addresses: Iterable[str], cause: str) -> bool:
+        skipped = set(addresses)
         self._hungry = [a for a in self._hungry if a not in skipped]
         for address in self.graph.in_order(skipped):
             self._parked.pop(address, None)
@@ -248,6 +271,14 @@ class Job:
         self.again, self.tries = False, 0
         self._lease: Lease | None = lease
         self._process: Process | None = None
+
+    def release(self) -> None:
+        """Give the slots and the paths back, if it still has them."""
+        lease, self._lease = self._lease, None
+        if lease:
+            lease.release()
+        with suppress(Exception):
+            self.workspace.release(self.stage.address)
 
     def stop(self, number: int) -> None:
         """Signal what runs; there is no other try."""
@@ -273,8 +304,7 @@ class Job:
             outputs = self._judged(ended)
             row = Row(address, Outcome.RUN, sentence(self.workspace.changes.get(address, ())), outputs=outputs)
         except Exception as error:
-            with suppress(Exception):
-                self.workspace.release(address)
+            self.release()
             row = Row(address, Outcome.FAILED, error=error, tail=list(tail))
         row.seconds = time.monotonic() - began
         if not self.again:
@@ -297,7 +327,8 @@ class Job:
         finally:
             if self._process:
                 self._process.close()
-            self._lease.release()
+            lease, self._lease = self._lease, None
+            lease.release()
 
     def _judged(self, ended: Ended) -> dict[str, str]:
         """The outputs, recorded, if the commands ended well."""

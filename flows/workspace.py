@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dvc.dependency.base import DependencyDoesNotExistError
 from dvc.exceptions import CheckoutError, DvcException
 from dvc.lock import LockError
 from dvc.prompt import confirm
@@ -29,7 +30,7 @@ from flows.meta import settings
 from flows.options import Change, Commands, Flags, Outcome
 from flows.plan import is_file, planned, sources
 from flows.preflight import Missing, Signature, changed_meanwhile, check_program, signature
-from stages.errors import BadInput, UserError
+from stages.errors import BadInput
 
 FRESH_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 
@@ -56,6 +57,9 @@ class Workspace:
         self._upstreams: dict[str, list[Any]] = {}
         self._sources: dict[str, Signature | None] = {}
         self._begun: dict[str, _Begun] = {}
+        self._known: dict[str, runcache.Known] = {}  # what dvc.lock said when a stage was begun first
+        self._wanted: set[str] = set()  # stages that DVC would run or restore
+        self._said: set[str] = set()
         self.changes: dict[str, list[Change]] = {}  # why stages ran
 
     def __enter__(self) -> "Workspace":
@@ -74,7 +78,8 @@ class Workspace:
     def __exit__(self, *_: object) -> None:
         with self._open:
             for stage in self._stages.values():
-                self._locks.release(stage)
+                with suppress(LockError, OSError, ValueError):  # the next run forgets what the dead have held
+                    self._locks.release(stage)
 
     def plan(self, targets: Iterable[str] | str | None = None) -> Graph:
         """What DVC would reproduce for `targets`.
@@ -85,7 +90,7 @@ class Workspace:
         """
         with self._locks.held():
             self._locks.forget_the_dead()
-            steps = planned(self.repo, targets, self.flags)
+            steps = planned(self.repo, targets, self.flags, self.say)
             self._stages = {stage.addressing: stage for stage in steps}
             self._upstreams = {stage.addressing: upstreams for stage, upstreams in steps.items()}
             self._sources = {path: signature(path) for path in sources(steps)}
@@ -115,6 +120,7 @@ class Workspace:
         stage, flags, upstreams = self._stages[address], self.flags, self._upstreams[address]
         with self._locks.held(), busy_is_not_yet():
             self._lockfiles.complete(address)
+            runcache.put_back(self._known.setdefault(address, runcache.known(stage)))
             if stage.frozen or not stage.cmd:
                 return self._verify(stage, force)
             if not force:
@@ -125,31 +131,33 @@ class Workspace:
                     return Outcome.PULLED
                 if flags.pull:
                     _pull_missing_deps(stage)
-            if flags.interactive and not confirm(f"Going to reproduce {stage}. Are you sure you want to continue?"):
+            question = f"Going to reproduce {stage}. Are you sure you want to continue?"
+            if flags.interactive and address not in self._wanted and not confirm(question):
                 raise DvcException("reproduction aborted by the user")
-            try:
-                return self._restore_or_look(stage, force)
-            except (OSError, DvcException, UserError) as error:
-                if flags.on_error == "ignore" and not isinstance(error, LockError):
-                    _remove_outs(stage)  # or what depends on it would take them for new
-                raise
+            self._wanted.add(address)
+            self._check_deps(stage, force)
+            if not force and runcache.restore(stage, lambda: _remove_outs(stage), flags.run_cache, flags.pull):
+                self._record(stage, restored=True)
+                return Outcome.RESTORED
+            found = self.commands(address)
+            check_program(found.lines[0], found.arguments[0][0], found.cwd, found.env)
+            missing = {
+                dep for dep in filter(is_file, stage.deps) if force and not dep.exists
+            }  # the command may make it
+            stage.save_deps(allow_missing=force)
+            self._begun[address] = _Begun([None if dep in missing else dep.hash_info for dep in stage.deps])
+            return Outcome.RUN
 
-    def _restore_or_look(self, stage: Any, force: bool) -> Outcome:
-        self._check_deps(stage, force)
-        if not force and runcache.restore(stage, lambda: _remove_outs(stage), self.flags.run_cache, self.flags.pull):
-            self._record(stage, restored=True)
-            return Outcome.RESTORED
-        found = self.commands(stage.addressing)
-        check_program(found.lines[0], found.arguments[0][0], found.cwd, found.env)
-        missing = {dep for dep in stage.deps if force and not dep.exists}  # the command itself may make it
-        stage.save_deps(allow_missing=force)
-        self._begun[stage.addressing] = _Begun([None if dep in missing else dep.hash_info for dep in stage.deps])
-        return Outcome.RUN
+    def give_up(self, address: str) -> None:
+        """The stage will not run: remove its outputs, as DVC has by then, lest what depends on it take them for new."""
+        if address in self._wanted:
+            with self._locks.held():
+                _remove_outs(self._stages[address])
 
     def start(self, address: str) -> bool:
         """Make a stage that has begun ready to run: its outputs are removed, its paths held by this process.
 
-        Nothing is done, and False returned, if it may have waited for slots while its dependencies changed.
+        False if its dependencies changed while it may have waited for slots: it has to begin anew.
 
         Raises:
             NotYet: another process works on the stage's paths.
@@ -157,17 +165,19 @@ class Workspace:
         begun, stage = self._begun[address], self._stages[address]
         with self._locks.held(), busy_is_not_yet():
             if time.monotonic() - begun.when > FRESH_SECONDS:
-                stage.save_deps(allow_missing=True)
+                try:
+                    stage.save_deps(allow_missing=None in begun.hashes)
+                except DependencyDoesNotExistError:
+                    return False
                 if begun.changed(stage):
                     return False
-            self.hold(address, os.getpid())
-            _remove_outs(stage)
+            self._clear(stage)
             return True
 
     def _verify(self, stage: Any, force: bool) -> Outcome:
         """A stage without a command, or a frozen one."""
         if stage.frozen and not stage.is_import:
-            self.say(f"{stage} is frozen: its dependencies are not reproduced")
+            self._say_once(f"{stage} is frozen: its dependencies are not reproduced")
         names = ("interactive", "pull", "allow_missing", "run_cache", "no_commit")
         given = {name: getattr(self.flags, name) for name in names}
         self._lockfiles.listen()
@@ -188,7 +198,12 @@ class Workspace:
             if not dep.exists and not force:
                 raise Missing(stage.addressing, str(dep), self._maker(dep.fs_path))
             if dep.fs_path in self._sources and signature(dep.fs_path) != self._sources[dep.fs_path]:
-                self.say(changed_meanwhile(stage.addressing, str(dep)))
+                self._say_once(changed_meanwhile(stage.addressing, str(dep)))
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:  # a stage may begin several times
+            self._said.add(text)
+            self.say(text)
 
     def _maker(self, path: str) -> str | None:
         with suppress(DvcException):
@@ -204,8 +219,15 @@ class Workspace:
     def clear(self, address: str) -> None:
         """Between two tries: remove the outputs as DVC does before the first."""
         with self._locks.held():
-            self.hold(address, os.getpid())
-            _remove_outs(self._stages[address])
+            self._clear(self._stages[address])
+
+    def _clear(self, stage: Any) -> None:
+        self._locks.hold(stage, os.getpid())
+        try:
+            _remove_outs(stage)
+        except BaseException:
+            self._locks.release(stage)
+            raise
 
     def finish(self, address: str) -> dict[str, str]:
         """Hash, cache and record what the stage's commands made; its outputs, path → hash.
@@ -216,6 +238,7 @@ class Workspace:
         """
         with self._locks.held():
             self.release(address)
+            self.repo.__dict__.pop("dvcignore", None)  # the command may have written a .dvcignore
             self._record(self._stages[address])
             return self.outputs(address)
 
@@ -230,16 +253,20 @@ class Workspace:
             )
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
         cached = not flags.no_commit and not uncached
+        restorable = cached and flags.run_cache and runcache.takes(stage)
         if cached and not (restored and runcache.knows(stage)):
             self.repo.stage_cache.save(stage)
         if not flags.no_commit:
             stage.commit(allow_missing=flags.allow_missing)
-        self._lockfiles.record(stage, cached and runcache.takes(stage))
+        self._lockfiles.record(stage, restorable)
 
     def _newest(self, dep: Any) -> str:
         if not is_file(dep) or not Path(dep.fs_path).is_dir():
             return ""
-        found = max(self.repo.dvcignore.find(dep.fs, dep.fs_path), key=lambda path: Path(path).stat().st_mtime_ns)
+        files = self.repo.dvcignore.find(dep.fs, dep.fs_path)
+        found = max(files, key=lambda path: Path(path).lstat().st_mtime_ns, default=None)
+        if found is None:
+            return " (which is empty now)"
         hint = ", which .dvcignore could list" if "__pycache__" in found else ""
         return f" (its newest file is '{os.path.relpath(found)}'{hint})"
 
@@ -266,9 +293,9 @@ class Workspace:
         """Nothing more is to come of the stage; those that could not be written to dvc.lock, and why."""
         return self._lockfiles.settle(address)
 
-    def flush(self, failed: bool = False, last: bool = False) -> dict[str, Exception]:
-        """Write what is recorded; those that could not be written to dvc.lock, and why."""
-        return self._lockfiles.flush(failed, last)
+    def end(self, failed: bool, stage_files: bool) -> dict[str, Exception]:
+        """Write what is recorded and not written yet; those that could not be written to dvc.lock, and why."""
+        return self._lockfiles.flush(failed, last=True, stage_files=stage_files)
 
     def outputs(self, address: str) -> dict[str, str]:
         """The stage's outputs as last recorded, path → hash."""

@@ -251,3 +251,93 @@ def test_ignored_errors_leave_no_old_outputs_to_what_depends_on_them(twins: tupl
     assert ours(flow.root, on_error="ignore") == stock(dvc.root, on_error="ignore") == []
     assert flow.left() == dvc.left()
     assert not (flow.root / "a.txt").exists()
+
+
+def test_a_dvcignore_that_a_stage_writes_counts_at_once(twins: tuple[Project, Project]) -> None:
+    line = "mkdir -p sub/d; cp seed.txt sub/.dvcignore; touch sub/d/one sub/d/two"
+    for project in twins:
+        project.pipeline({"a": {"cmd": line, "deps": ["seed.txt"], "outs": ["sub/d"]}})
+    flow, dvc = twins
+    for text in ("one\n", "two\n"):
+        for project in twins:
+            project.write({"seed.txt": text})
+        assert ours(flow.root) == stock(dvc.root)
+        assert flow.left() == dvc.left()
+
+
+def test_an_import_from_a_database_is_left_alone(twins: tuple[Project, Project]) -> None:
+    data = "outs: [{md5: c4ca4238a0b923820dcc509a6f75849b, size: 1, hash: md5, path: t.csv}]\n"
+    database = "frozen: true\ndeps: [{db: {query: select 1, connection: c, file_format: csv}}]\n"
+    for project in twins:
+        project.write({"t.csv": "1", "t.csv.dvc": database + data})
+        project.pipeline({"a": copies("t.csv", "a.txt")})
+    flow, dvc = twins
+    assert ours(flow.root) == stock(dvc.root)
+    assert flow.left() == dvc.left()
+
+
+def test_a_data_set_as_a_dependency(twins: tuple[Project, Project]) -> None:
+    for project in twins:
+        place = project.root.parent / "u"
+        place.write_text("1")
+        named = f"datasets:\n- name: d\n  type: url\n  url: file://{place}\n"
+        stage = "stages:\n  a:\n    cmd: touch a.txt\n    deps:\n    - ds://d\n    - seed.txt\n    outs:\n    - a.txt\n"
+        meta = "  meta:\n    isdir: false\n    size: 1\n"
+        project.write({"dvc.yaml": named + stage, "dvc.lock": f"schema: '2.0'\n{named}{meta}stages: {{}}\n"})
+    flow, dvc = twins
+    assert ours(flow.root, dry=True) == stock(dvc.root, dry=True)
+    assert ours(flow.root) == stock(dvc.root)
+    assert ours(flow.root, force=True) == stock(dvc.root, force=True)
+    left, expected = (
+        {name: text.replace(b"/flow/u", b"/u").replace(b"/dvc/u", b"/u") for name, text in project.left().items()}
+        for project in twins
+    )
+    assert left["dvc.lock"] == expected["dvc.lock"]
+
+
+def test_what_an_old_output_holds_cannot_fail_a_stage(twins: tuple[Project, Project]) -> None:
+    for project in twins:
+        project.pipeline({"a": {"cmd": "mkdir d; touch d/x", "deps": ["seed.txt"], "outs": ["d"]}})
+        stock(project.root)
+        (project.root / "d/dangling").symlink_to("nowhere")
+        project.pipeline({"a": {"cmd": "mkdir d; touch d/x; true", "deps": ["seed.txt"], "outs": ["d"]}})
+    flow, dvc = twins
+    assert ours(flow.root) == stock(dvc.root) == ["a"]
+    assert flow.left() == dvc.left()
+
+
+def test_a_folder_that_the_command_empties_is_named(project: Project) -> None:
+    project.write({"lib/m.py": "1"})
+    project.pipeline({"a": {"cmd": "rm lib/*; touch a.txt", "deps": ["lib"], "outs": ["a.txt"]}})
+    assert "'lib' (which is empty now) changed while it ran" in project.flow(expect=2).stderr
+
+
+def test_ignored_errors_remove_nothing_of_a_stage_that_may_still_run(twins: tuple[Project, Project]) -> None:
+    slow = {"cmd": "sleep 1; touch und.txt; cp seed.txt a.txt", "deps": ["seed.txt"], "outs": ["a.txt"]}
+    for project in twins:
+        project.pipeline({"a": slow, "b": copies("und.txt", "b.txt")})
+        stock(project.root)
+        project.write({"seed.txt": "2\n"})
+        (project.root / "und.txt").unlink()
+    flow, dvc = twins
+    assert ours(flow.root, on_error="ignore") == stock(dvc.root, on_error="ignore")
+    assert flow.left() == dvc.left()
+
+
+def test_a_stage_that_took_too_long_is_not_the_users_to_mend(project: Project) -> None:
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"a": {"cmd": "sleep 5", "deps": ["seed.txt"], "meta": {"timeout": 0.3}}})
+    assert "longer than its timeout" in project.flow(expect=1).stderr
+
+
+def test_notes_that_another_process_dropped_or_halved_are_not_missed(project: Project) -> None:
+    project.write({"seed.txt": "1\n"})
+    project.pipeline(
+        {
+            "a": {"cmd": "echo {} > .dvc/tmp/rwlock; cp seed.txt a.txt", "deps": ["seed.txt"], "outs": ["a.txt"]},
+            "b": {"cmd": "printf '{' > .dvc/tmp/rwlock; cp a.txt b.txt", "deps": ["a.txt"], "outs": ["b.txt"]},
+            "c": copies("b.txt", "c.txt"),
+        }
+    )
+    assert reproduce(project.root) == ["a", "b", "c"]
+    project.clean()

@@ -1,0 +1,139 @@
+"""A run-cache that is really shared: what one workspace computed, another one on the same remote never runs."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from flows.remote import Record, Remote
+from flows.repro import reproduce
+from stages.errors import UserError
+from tests.flows.repos import Project
+
+GRAPH = {
+    "one": {
+        "cmd": "echo one >> ran.log; cp seed.txt one.txt",
+        "deps": ["seed.txt"],
+        "params": ["p"],
+        "outs": ["one.txt"],
+    },
+    "two": {
+        "cmd": "echo two >> ran.log; mkdir two; cp one.txt two/a; grep p params.yaml > two/b",
+        "deps": ["one.txt"],
+        "params": ["p"],
+        "outs": ["two"],
+    },
+    "three": {"cmd": "echo three >> ran.log; cat two/a two/b > three.txt", "deps": ["two"], "outs": ["three.txt"]},
+}
+
+
+@contextmanager
+def opened(project: Project) -> Iterator[Repo]:
+    """The repository, from inside."""
+    before = Path.cwd()
+    os.chdir(project.root)
+    try:
+        with Repo() as repo:
+            yield repo
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture
+def computed(project: Project, tmp_path: Path) -> Project:
+    """A project with a remote that has run with three values of its parameter, each a commit."""
+    project.dvc("remote", "add", "--default", "store", str(tmp_path / "store"))
+    project.write({"seed.txt": "1\n", ".gitignore": "ran.log\n"})
+    project.pipeline(GRAPH)
+    for value in (1, 2, 3):
+        project.write({"params.yaml": f"p: {value}\n"})
+        reproduce(project.root)
+        project.commit()
+    return project
+
+
+def teammate(project: Project, root: Path) -> Project:
+    """The same commits elsewhere, with nothing in the cache."""
+    other = project.copy(root)
+    shutil.rmtree(root / ".dvc/cache")
+    project.run("git", "-C", str(root), "clean", "-fdxq", "--exclude", ".dvc")
+    return other
+
+
+def holding(text: str, folder: Path) -> Path:
+    """The object that holds this text."""
+    return next(path for path in folder.rglob("*") if path.is_file() and path.read_text() == text)
+
+
+def ran(project: Project) -> list[str]:
+    """The commands that really ran."""
+    log = project.root / "ran.log"
+    return log.read_text().split() if log.exists() else []
+
+
+def test_a_teammate_runs_nothing_even_of_old_parameters(computed: Project, tmp_path: Path) -> None:
+    with opened(computed) as repo:
+        sent = Remote(repo).push(say=lambda _: None)
+        assert (sent.records, sent.lacking) == (9, {})
+        assert sent.objects >= 9
+        assert Remote(repo).push(say=lambda _: None).records == 0
+    other = teammate(computed, tmp_path / "other" / "twin")
+    for value in (3, 1, 2):
+        other.write({"params.yaml": f"p: {value}\n"})
+        reproduce(other.root, pull=True)
+        assert (other.root / "three.txt").read_text() == f"1\np: {value}\n"
+    assert ran(other) == []
+    other.write({"params.yaml": "p: 3\n"})
+    assert reproduce(other.root) != []
+    assert other.left() == computed.left()
+
+
+def test_with_stock_push_a_teammate_runs_it_all_again(computed: Project, tmp_path: Path) -> None:
+    computed.dvc("push", "--run-cache")
+    other = teammate(computed, tmp_path / "other" / "twin")
+    other.write({"params.yaml": "p: 1\n"})
+    reproduce(other.root, pull=True)
+    assert ran(other) == ["one", "two", "three"] or ran(other) == ["two", "three"]
+
+
+def test_a_record_whose_objects_are_nowhere_is_not_sent(computed: Project) -> None:
+    lost = next(
+        path
+        for path in (computed.root / ".dvc/cache/files/md5").rglob("*")
+        if path.is_file() and path.read_text() == "1\np: 2\n"
+    )
+    lost.unlink()
+    with opened(computed) as repo:
+        sent = Remote(repo).push(say=lambda _: None)
+        assert sent.records == 8
+        assert list(sent.lacking.values()) == [[lost.parent.name + lost.name]]
+        assert len(Remote(repo).records()) == 8
+
+
+def test_a_damaged_record_or_object_is_noticed_and_never_restored(computed: Project, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with opened(computed) as repo:
+        Remote(repo).push(say=lambda _: None)
+    records = sorted(path for path in (store / "runs").rglob("*") if path.is_file())
+    records[0].write_bytes(records[0].read_bytes()[: records[0].stat().st_size // 2])  # half pushed
+    damaged = holding("1\np: 3\n", store / "files/md5")
+    damaged.chmod(0o644)
+    damaged.write_text("1\np: 4\n")
+    other = teammate(computed, tmp_path / "other" / "twin")
+    with opened(other) as repo:
+        remote = Remote(repo)
+        found = remote.fetch(say=lambda _: None)
+        assert (found.records, list(found.lacking)) == (8, [Record(records[0].parent.name, records[0].name)])
+        got = remote.fetch_objects(remote.records() - set(found.lacking), say=lambda _: None)
+        assert list(got.lacking.values()) == [[damaged.parent.name + damaged.name]]
+    reproduce(other.root, pull=True)
+    assert (other.root / "three.txt").read_text() == "1\np: 3\n"
+
+
+def test_no_remote_is_said(project: Project) -> None:
+    with opened(project) as repo, pytest.raises(UserError, match="no remote specified"):
+        Remote(repo)
