@@ -23,10 +23,11 @@ PATIENCE_SECONDS = 30
 
 
 def stage(name: str, *deps: str) -> dict[str, object]:
-    """A little work, which says if it is done twice at once."""
+    """A little work, which says if it is done twice at once and fails if any process of it is killed."""
     command = (
-        f"mkdir busy-{name} || echo {name} >> twice.log; cat {' '.join(deps)} > {name}.txt; "
-        f"(sleep 0.1; sleep 0.1) & wait; echo {name} >> {name}.txt; sleep 0.1; rmdir busy-{name}"
+        f"mkdir busy-{name} || {{ [ $? -eq 1 ] && echo {name} >> twice.log; exit 1; }}; "
+        f"cat {' '.join(deps)} > {name}.txt && {{ (sleep 0.1; sleep 0.1) & wait $!; }} && "
+        f"echo {name} >> {name}.txt && sleep 0.1 && rmdir busy-{name}"
     )
     return {"cmd": command, "deps": list(deps), "outs": [f"{name}.txt"]}
 
