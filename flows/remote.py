@@ -100,6 +100,10 @@ class Remote:
         }
         return Sent(0, len(set(status.deleted) - nowhere), {r: names for r, names in lacking.items() if names})
 
+    def take(self, objects: Iterable[Any]) -> None:
+        """Fetch objects; what is missing or damaged stays away."""
+        self._repo.cloud.pull(set(objects), jobs=self._jobs, remote=self._name)
+
     def _objects(self, record: Record) -> set[Any]:
         """What the record names, with all that lies in its folders; nothing if that cannot be known."""
         found = self._repo.stage_cache.get_used_objs([record], remote=self._name)

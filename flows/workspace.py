@@ -4,12 +4,11 @@ With plan.py, changes.py, runcache.py, lockfile.py and locks.py all that knows D
 tests/flows/test_contract.py holds. All hashing, caching and locking is DVC's own; commands run outside of its lock.
 """
 
-import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, chdir, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, chdir, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from flows.meta import settings
 from flows.options import Change, Commands, Flags, Outcome
 from flows.plan import is_file, planned, sources
 from flows.preflight import Missing, Signature, changed_meanwhile, check_program, signature
+from flows.screen import dvc_silent
 from stages.errors import BadInput
 
 FRESH_SECONDS = 1.0  # for so long nobody asks again what a stage reads
@@ -66,7 +66,7 @@ class Workspace:
         with ExitStack() as stack:
             stack.enter_context(self._one_at_a_time)
             stack.enter_context(chdir(self._root))
-            stack.enter_context(_quiet(*(logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects"))))
+            stack.enter_context(dvc_silent())
             stack.enter_context(noting_nothing())
             self.repo = stack.enter_context(Repo(_wait_for_lock=True))
             self._locks = Locks(self.repo, self.say)
@@ -305,19 +305,6 @@ class Workspace:
     def has_metrics(self) -> bool:
         """Whether any planned stage has metrics."""
         return any(out.metric for stage in self._stages.values() for out in stage.outs)
-
-
-@contextmanager
-def _quiet(*loggers: logging.Logger) -> Iterator[None]:
-    """The flow does the talking."""
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _remove_outs(stage: Any) -> None:

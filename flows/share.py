@@ -1,0 +1,88 @@
+"""Share what was computed with a team: runs with their objects, and data versions under a name.
+
+python -m flows.share push                 # every run that the remote does not know, with its objects
+python -m flows.share fetch                # the other way
+python -m flows.share publish v1           # name this commit's data, if all of it is committed and pushed
+python -m flows.share get v1 --out data-v1
+python -m flows.share list
+python -m flows.share show v1
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from flows import versions
+from flows.remote import Remote
+from stages.command import run
+from stages.errors import Refused, UserError
+
+NAMED = ("publish", "get", "show")
+
+
+def main(
+    action: Literal["push", "fetch", "publish", "get", "list", "show"],
+    name: str | None = None,
+    *,
+    remote: Annotated[str | None, Parameter(alias="-r")] = None,
+    jobs: Annotated[int | None, Parameter(alias="-j")] = None,
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    licence: str | None = None,
+    repo: Path = Path(),
+) -> None:
+    """Share runs and data versions with a team.
+
+    Parameters
+    ----------
+    action
+        push or fetch runs; publish, get or show a version; list them all.
+    name
+        The version.
+    remote
+        A DVC remote, by default the default one.
+    jobs
+        How many files are copied at once.
+    out
+        The new folder that `get` writes to; named as the version by default.
+    licence
+        That of the data, for `publish`; by default what data/README.md says.
+    repo
+        A folder of the repository.
+    """
+    if (action in NAMED) != (name is not None):
+        raise UserError(f"{action} takes {'the name of a version' if action in NAMED else 'no name'}")
+    with versions.opened(repo) as opened:
+        if action in ("push", "fetch"):
+            _runs(opened, action, remote, jobs)
+        elif action == "list":
+            for one in versions.listed(opened):
+                card = versions.read(opened, one)
+                print(f"{one}: {card['commit'][:9]}, {len(card['outputs'])} outputs, {card['bytes']:,} bytes")
+        elif action == "show":
+            print(versions.text(versions.read(opened, str(name))), end="")
+        elif action == "publish":
+            versions.publish(opened, str(name), licence, remote)
+        else:
+            versions.get(opened, str(name), (out or Path(str(name))).absolute(), remote)
+
+
+def _runs(repo: Any, action: str, name: str | None, jobs: int | None) -> None:
+    store = Remote(repo, name, jobs)
+    if action == "push":
+        sent = store.push()
+        lacking = sent.lacking
+    else:
+        there = store.records()
+        sent = store.fetch()
+        objects = store.fetch_objects(there - set(sent.lacking))
+        sent.objects, lacking = objects.objects, sent.lacking | objects.lacking
+    print(f"{action}ed {sent.records} runs, {sent.objects} objects")
+    for record, names in lacking.items():
+        print(f"not run {record.value[:12]}: missing or damaged: {', '.join(names) or 'a listing of a folder'}")
+    if lacking:
+        raise Refused(f"{len(lacking)} runs are not complete and were left out, see above")
+
+
+if __name__ == "__main__":
+    run(main)
