@@ -1,5 +1,6 @@
 """Which stages DVC would reproduce for some targets, in its order, and what each waits for."""
 
+import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from difflib import get_close_matches
@@ -65,3 +66,22 @@ def sources(stages: Iterable[Any]) -> set[str]:
     above = {str(parent) for path in made for parent in Path(path).parents}
     read = {dep.fs_path for stage in stages if stage.cmd for dep in stage.deps if is_file(dep)}
     return {p for p in read - made - above if made.isdisjoint(map(str, Path(p).parents))}
+
+
+def maker(repo: Any, path: str) -> str | None:
+    """The stage that makes what lies at `path`, planned or not."""
+    with suppress(DvcException):
+        return str(repo.find_outs_by_path(path, strict=False)[0].stage.addressing)
+    return None
+
+
+def newest(repo: Any, dep: Any) -> str:
+    """Of a folder that changed: which file in it was the last to, in brackets; of all else nothing."""
+    if not is_file(dep) or not Path(dep.fs_path).is_dir():
+        return ""
+    files = repo.dvcignore.find(dep.fs, dep.fs_path)
+    found = max(files, key=lambda path: Path(path).lstat().st_mtime_ns, default=None)
+    if found is None:
+        return " (which is empty now)"
+    hint = ", which .dvcignore could list" if "__pycache__" in found else ""
+    return f" (its newest file is '{os.path.relpath(found)}'{hint})"

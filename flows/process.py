@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from flows.lines import Lines
 from flows.supervisor import readable
 
 DRAIN_SECONDS = 2.0  # how long the output of a stage that has ended may stay open
-LONGEST_LINE = 1 << 16  # bytes; a longer one is cut into several
 CANNOT_RUN = 127  # a shell's exit code for a command that is not there
 LOST = -signal.SIGKILL  # the exit code of a process whose warden was killed
 
@@ -53,7 +53,7 @@ class Process:
         `on_line` gets each line, and with False what stands so far on one that is not finished: a progress bar.
         """
         deadline = time.monotonic() + timeout if timeout else None
-        text, timed_out, closed, drained = _Lines(on_line), False, False, 0.0
+        text, timed_out, closed, drained = Lines(on_line), False, False, 0.0
         self._say(go=True)
         while self._code is None or not closed:
             wait = 0.2 if deadline is None else min(0.2, max(deadline - time.monotonic(), 0.0))
@@ -112,27 +112,3 @@ class Process:
             self._over = said.get("over", self._over)
             self._code = said.get("code", self._code)
             self._left = said.get("left", 0)
-
-
-class _Lines:
-    """Bytes into lines; what a carriage return overwrites is shown but is no line."""
-
-    def __init__(self, on_line: Callable[[str, bool], None]) -> None:
-        self._on_line, self._rest = on_line, b""
-
-    def feed(self, data: bytes, last: bool = False) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        self._rest = self._rest[self._rest.rstrip(b"\r").rfind(b"\r") + 1 :]
-        while len(self._rest) > LONGEST_LINE:
-            lines.append(self._rest[:LONGEST_LINE])
-            self._rest = self._rest[LONGEST_LINE:]
-        if last and self._rest:
-            lines.append(self._rest)
-        for line in lines:
-            self._on_line(self._visible(line), True)
-        if data and (unfinished := self._visible(self._rest)):
-            self._on_line(unfinished, False)
-
-    @staticmethod
-    def _visible(line: bytes) -> str:
-        return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")

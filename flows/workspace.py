@@ -27,7 +27,7 @@ from flows.lockfile import LockFiles
 from flows.locks import Locks, busy_is_not_yet, noting_nothing
 from flows.meta import settings
 from flows.options import Change, Commands, Flags, Outcome
-from flows.plan import is_file, planned, sources
+from flows.plan import is_file, maker, newest, planned, sources
 from flows.preflight import Missing, Signature, changed_meanwhile, check_program, signature
 from flows.screen import dvc_silent
 from stages.errors import BadInput
@@ -196,7 +196,7 @@ class Workspace:
     def _check_deps(self, stage: Any, force: bool) -> None:
         for dep in filter(is_file, stage.deps):
             if not dep.exists and not force:
-                raise Missing(stage.addressing, str(dep), self._maker(dep.fs_path))
+                raise Missing(stage.addressing, str(dep), maker(self.repo, dep.fs_path))
             if dep.fs_path in self._sources and signature(dep.fs_path) != self._sources[dep.fs_path]:
                 self._say_once(changed_meanwhile(stage.addressing, str(dep)))
 
@@ -204,11 +204,6 @@ class Workspace:
         if text not in self._said:  # a stage may begin several times
             self._said.add(text)
             self.say(text)
-
-    def _maker(self, path: str) -> str | None:
-        with suppress(DvcException):
-            return str(self.repo.find_outs_by_path(path, strict=False)[0].stage.addressing)
-        return None
 
     def commands(self, address: str) -> Commands:
         """What the stage executes, as DVC would."""
@@ -248,8 +243,8 @@ class Workspace:
         stage.save(allow_missing=flags.allow_missing, run_cache=False)
         for changed in [] if restored else self._begun[stage.addressing].changed(stage):
             raise BadInput(
-                f"stage '{stage.addressing}': '{changed}'{self._newest(changed)} changed while it ran, so nobody knows "
-                "which of the two it read; nothing was recorded: run it again"
+                f"stage '{stage.addressing}': '{changed}'{newest(self.repo, changed)} changed while it ran, so nobody "
+                "knows which of the two it read; nothing was recorded: run it again"
             )
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
         cached = not flags.no_commit and not uncached
@@ -259,16 +254,6 @@ class Workspace:
         if not flags.no_commit:
             stage.commit(allow_missing=flags.allow_missing)
         self._lockfiles.record(stage, restorable)
-
-    def _newest(self, dep: Any) -> str:
-        if not is_file(dep) or not Path(dep.fs_path).is_dir():
-            return ""
-        files = self.repo.dvcignore.find(dep.fs, dep.fs_path)
-        found = max(files, key=lambda path: Path(path).lstat().st_mtime_ns, default=None)
-        if found is None:
-            return " (which is empty now)"
-        hint = ", which .dvcignore could list" if "__pycache__" in found else ""
-        return f" (its newest file is '{os.path.relpath(found)}'{hint})"
 
     def foresee(self, address: str, coming: Mapping[str, Any]) -> tuple[list[Change], dict[str, Any] | None]:
         """Change nothing: why the stage would run, given what dependencies at the paths in `coming` will be.

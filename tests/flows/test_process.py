@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.process import CANNOT_RUN, LONGEST_LINE, Ended, Process
+from flows.lines import LONGEST_LINE
+from flows.process import CANNOT_RUN, Ended, Process
 from flows.spawn import GRACE_SECONDS, Supervisor
 from tests.flows.repos import ROOT, alive
 
