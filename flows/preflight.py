@@ -1,4 +1,4 @@
-"""What can be known to be wrong before a stage's outputs are removed for it."""
+"""What can be wrong with what a stage reads and runs, for the user to mend."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from stages.errors import UserError
+from stages.errors import BadInput, UserError
 
 FIRST_WORD = re.compile(r"\s*(?:[A-Za-z_]\w*=[\w./:-]*\s+)*([\w./+-]+)(?=\s|$)(?!\s*\()")
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh")  # that have `command -v`
@@ -26,6 +26,16 @@ class Missing(UserError):
             "there"
         )
         super().__init__(f"stage '{address}' reads '{path}', which is not there{declared if maker else undeclared}")
+
+
+class Unclear(BadInput):
+    """Nobody knows what a stage read."""
+
+    def __init__(self, address: str, path: str, newest: str) -> None:
+        super().__init__(
+            f"stage '{address}': '{path}'{newest} changed while it ran, so nobody knows which of the two it read; "
+            "nothing was recorded: run it again"
+        )
 
 
 def changed_meanwhile(address: str, path: str) -> str:

@@ -83,9 +83,7 @@ def _workspace() -> "type[Workspace]":
     try:
         from flows.workspace import Workspace
     except ImportError as error:
-        raise UserError(
-            f"the internals of this DVC moved ({error}); run with --fallback, or install dvc 3.67"
-        ) from None
+        raise UserError(f"the internals of this DVC moved ({error}); run with --fallback, or take 3.67") from None
     return Workspace
 
 

@@ -28,9 +28,8 @@ from flows.locks import Locks, busy_is_not_yet, noting_nothing
 from flows.meta import settings
 from flows.options import Change, Commands, Flags, Outcome
 from flows.plan import is_file, maker, newest, planned, sources
-from flows.preflight import Missing, Signature, changed_meanwhile, check_program, signature
+from flows.preflight import Missing, Signature, Unclear, changed_meanwhile, check_program, signature
 from flows.screen import dvc_silent
-from stages.errors import BadInput
 
 FRESH_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 
@@ -228,7 +227,7 @@ class Workspace:
         """Hash, cache and record what the stage's commands made; its outputs, path → hash.
 
         Raises:
-            BadInput: a dependency changed while the stage ran; nothing is recorded.
+            Unclear: a dependency changed while the stage ran; nothing is recorded.
             DvcException: what DVC says, of an output that was not made for one.
         """
         with self._locks.held():
@@ -242,12 +241,8 @@ class Workspace:
         self._lockfiles.listen()
         stage.save(allow_missing=flags.allow_missing, run_cache=False)
         for changed in [] if restored else self._begun[stage.addressing].changed(stage):
-            raise BadInput(
-                f"stage '{stage.addressing}': '{changed}'{newest(self.repo, changed)} changed while it ran, so nobody "
-                "knows which of the two it read; nothing was recorded: run it again"
-            )
-        uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
-        cached = not flags.no_commit and not uncached
+            raise Unclear(stage.addressing, str(changed), newest(self.repo, changed))
+        cached = not flags.no_commit and all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs)
         restorable = cached and flags.run_cache and runcache.takes(stage)
         if cached and not (restored and runcache.knows(stage)):
             self.repo.stage_cache.save(stage)
