@@ -15,7 +15,7 @@ from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 from dvc.utils.collections import ensure_list
 
 from flows.options import Flags
-from flows.remote import Remote
+from flows.remote import Remote, verify
 from stages.errors import UserError
 
 
@@ -28,6 +28,8 @@ def planned(
         DvcException: what DVC says of a broken dvc.yaml, a cycle or an unknown target.
     """
     steps = [] if flags.all_pipelines else _targets(repo, ensure_list(targets or PROJECT_FILE), flags)
+    if flags.pull:
+        verify(repo)
     if flags.pull and flags.run_cache and not flags.dry:
         with suppress(UserError):  # no remote, or one that keeps none: as under DVC, what is missing is said later
             Remote(repo).fetch(say=say)

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from flows import versions
 from flows.remote import Remote
 from stages.command import run
-from stages.errors import Refused, UserError
+from stages.errors import UserError
 
 NAMED = ("publish", "get", "show")
 
@@ -81,7 +81,7 @@ def _runs(repo: Any, action: str, name: str | None, jobs: int | None) -> None:
     for record, names in lacking.items():
         print(f"not run {record.value[:12]}: missing or damaged: {', '.join(names) or 'a listing of a folder'}")
     if lacking:
-        raise Refused(f"{len(lacking)} runs are not complete and were left out, see above")
+        raise UserError(f"{len(lacking)} runs are not complete and were left out, see above")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from flows.remote import Remote
 from flows.screen import dvc_silent
 from stages.atomic import staged
-from stages.errors import Refused, UserError
+from stages.errors import UserError
 
 TITLE = "Data version"
 LICENCE = re.compile(r"^\|\s*Licence\s*\|\s*(.+?)\s*\|$", re.MULTILINE)  # a row of the data card
@@ -43,19 +43,19 @@ def publish(repo: Any, name: str, licence: str | None, remote: str | None, say: 
     """Tag HEAD as `name`, with its card.
 
     Raises:
-        Refused: the name is taken, something is not committed, or an object is not on the remote.
-        UserError: the name is none for git, or nobody says under which licence the data is.
+        UserError: the name is taken or none for git, something is not committed, an object is not on the remote, or
+            nobody says which licence the data has.
     """
     if _git(repo, "check-ref-format", f"refs/tags/{name}", check=False).returncode:
         raise UserError(f"'{name}' cannot name a version: git does not take it for a tag")
     if _git(repo, "rev-parse", "--verify", "--quiet", f"refs/tags/{name}", check=False).returncode == 0:
-        raise Refused(f"'{name}' is there already, and a version never moves: take another name")
+        raise UserError(f"'{name}' is there already, and a version never moves: take another name")
     origin = _git(repo, "remote").stdout.split()
     for place in origin[:1]:
         if _git(repo, "ls-remote", "--tags", place, name).stdout:
-            raise Refused(f"'{name}' is on {place} already, and a version never moves: take another name")
+            raise UserError(f"'{name}' is on {place} already, and a version never moves: take another name")
         if not _git(repo, "branch", "--remotes", "--contains", "HEAD").stdout:
-            raise Refused(f"HEAD is on no branch of {place}; git push it first")
+            raise UserError(f"HEAD is on no branch of {place}; git push it first")
     _all_committed(repo)
     found = list(_outputs(repo, remote))
     _all_pushed(repo, found, remote)
@@ -75,11 +75,11 @@ def get(repo: Any, name: str, target: Path, remote: str | None, say: Callable[[s
     """Write every output of the version below the folder `target`, whole or not at all.
 
     Raises:
-        Refused: there is something at `target`, or an object is damaged or missing on the remote.
-        UserError: there is no such version.
+        UserError: there is no such version, there is something at `target`, or an object is damaged or missing on the
+            remote.
     """
     if target.exists():
-        raise Refused(f"{target} is there already: name another folder with --out")
+        raise UserError(f"{target} is there already: name another folder with --out")
     read(repo, name)
     with repo.switch(name):
         found = list(_outputs(repo, remote))
@@ -94,7 +94,7 @@ def fetch(repo: Any, found: list[Output], remote: str | None) -> None:
     """Have all objects of these outputs in the cache, hashed anew as they come.
 
     Raises:
-        Refused: some are damaged or missing on the remote; names them.
+        UserError: some are damaged or missing on the remote; names them.
     """
     needed = set().union(*(output.objects for output in found))
     away = {one for one in needed if not repo.cache.local.exists(one.value)}
@@ -103,7 +103,9 @@ def fetch(repo: Any, found: list[Output], remote: str | None) -> None:
         store.take(away)
         for output in found:
             for one in sorted(o.value for o in output.objects & away if not repo.cache.local.exists(o.value)):
-                raise Refused(f"{output.path}: object {one} is missing or damaged on the remote; have it pushed again")
+                raise UserError(
+                    f"{output.path}: object {one} is missing or damaged on the remote; have it pushed again"
+                )
 
 
 def read(repo: Any, name: str) -> dict[str, Any]:
@@ -154,10 +156,10 @@ def _outputs(repo: Any, remote: str | None) -> Iterator[Output]:
     by_path = {repo.fs.relpath(out.fs_path, repo.root_dir): out for out in repo.index.outs if out.is_in_repo}
     for path, out in sorted(by_path.items()):
         if not out.hash_info:
-            raise Refused(f"'{path}' was never computed: run it, and commit dvc.lock")
+            raise UserError(f"'{path}' was never computed: run it, and commit dvc.lock")
         objects = set().union(*out.get_used_objs(remote=remote).values()) if out.use_cache else set()
         if out.use_cache and not objects:
-            raise Refused(f"'{path}': the listing of its folder, {out.hash_info.value}, is not on the remote")
+            raise UserError(f"'{path}': the listing of its folder, {out.hash_info.value}, is not on the remote")
         size, files = (out.meta.size or 0, out.meta.nfiles or 1) if out.meta else (0, 1)
         yield Output(path, str(out.hash_info.value), size, files, frozenset(objects), out)
 
@@ -165,10 +167,10 @@ def _outputs(repo: Any, remote: str | None) -> Iterator[Output]:
 def _all_committed(repo: Any) -> None:
     changed = _git(repo, "status", "--porcelain").stdout.splitlines()
     if changed:
-        raise Refused(f"not everything is committed: {_some([line[3:] for line in changed])}")
+        raise UserError(f"not everything is committed: {_some([line[3:] for line in changed])}")
     status = {name: what for name, what in repo.status().items() if what != ["always changed"]}
     if status:
-        raise Refused(f"the data is not that of dvc.lock: {_some(sorted(status))}; run it, and commit")
+        raise UserError(f"the data is not that of dvc.lock: {_some(sorted(status))}; run it, and commit")
 
 
 def _all_pushed(repo: Any, found: list[Output], remote: str | None) -> None:
@@ -177,7 +179,7 @@ def _all_pushed(repo: Any, found: list[Output], remote: str | None) -> None:
     away = set(status.new) | set(status.missing)
     lacking = [output.path for output in found if output.objects & away]
     if lacking:
-        raise Refused(f"not on the remote: {_some(lacking)}; dvc push, or python -m flows.share push, first")
+        raise UserError(f"not on the remote: {_some(lacking)}; dvc push, or python -m flows.share push, first")
 
 
 def _card(repo: Any, found: list[Output], licence: list[str] | str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A DVC workspace: plan its graph, restore a stage or let it run, and record it as `dvc repro` would.
 
-With plan.py, changes.py, runcache.py, lockfile.py and locks.py all that knows DVC's internals, each of which
-tests/flows/test_contract.py holds. All hashing, caching and locking is DVC's own; commands run outside of its lock.
+With plan.py, changes.py, runcache.py, remote.py, lockfile.py and locks.py all that knows DVC's internals, each of
+which tests/flows/test_contract.py holds. Hashing, caching and locking are DVC's own; commands run outside its lock.
 """
 
 import os

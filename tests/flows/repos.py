@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from dvc.exceptions import ReproductionError
 from dvc.repo import Repo
 from ruamel.yaml import YAML
+
+from flows.repro import reproduce
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 250  # that a command may take
@@ -103,3 +106,29 @@ def environment(home: Path, api: str) -> dict[str, str]:
     quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     path = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]), "PYTHONPATH": str(ROOT)}
     return {**kept, **git, **own, **quiet, **path, "GIT_CONFIG_GLOBAL": os.devnull}
+
+
+def copies(source: str, target: str, **more: Any) -> dict[str, Any]:
+    """A stage that copies a file."""
+    return {"cmd": f"cp {source} {target}", "deps": [source], "outs": [target], **more}
+
+
+def stock(root: Path, targets: list[str] | None = None, **flags: Any) -> list[str] | str:
+    """What `dvc repro` returns, or that it failed."""
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        with Repo() as repo:
+            return [stage.addressing for stage in repo.reproduce(targets, **flags)]
+    except ReproductionError as error:
+        return str(error)
+    finally:
+        os.chdir(before)
+
+
+def ours(root: Path, targets: list[str] | None = None, **flags: Any) -> list[str] | str:
+    """The same of the flow."""
+    try:
+        return reproduce(root, targets, jobs=3, **flags)
+    except ReproductionError as error:
+        return str(error)

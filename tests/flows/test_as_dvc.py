@@ -11,8 +11,7 @@ from dvc.exceptions import ReproductionError
 
 from flows.options import Flags
 from flows.repro import reproduce
-from tests.flows.repos import Project
-from tests.flows.test_property import ours, stock
+from tests.flows.repos import Project, copies, ours, stock
 
 
 @pytest.fixture
@@ -22,10 +21,6 @@ def twins(new_project: Callable[..., Project]) -> tuple[Project, Project]:
     for project in made:
         project.write({"seed.txt": "1\n"})
     return made
-
-
-def copies(source: str, target: str, **more: Any) -> dict[str, Any]:
-    return {"cmd": f"cp {source} {target}", "deps": [source], "outs": [target], **more}
 
 
 def test_a_stage_that_only_waited_keeps_what_it_made_before(project: Project) -> None:

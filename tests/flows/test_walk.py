@@ -17,7 +17,7 @@ from flows.options import Flags, Outcome
 from flows.screen import Screen
 from flows.walk import Walk, Work
 from flows.workspace import Workspace
-from tests.flows.repos import Project
+from tests.flows.repos import Project, copies
 
 CHAIN: dict[str, Any] = {
     "bad": {"cmd": "exit 1", "deps": ["seed.txt"], "outs": ["bad.txt"]},
@@ -99,10 +99,6 @@ def test_one_job_runs_one_stage_at_a_time(project: Project) -> None:
     project.pipeline({n: {"cmd": command, "deps": ["seed.txt"], "outs": [n]} for n in ("a", "b", "c")})
     assert set(walk(project, Flags(), work, jobs=1).reproduced) == {"a", "b", "c"}
     assert not (project.root / "twice").exists()
-
-
-def copies(source: str, target: str, **more: Any) -> dict[str, Any]:
-    return {"cmd": f"cp {source} {target}", "deps": [source], "outs": [target], **more}
 
 
 def outcomes(made: Walk) -> dict[str, Outcome]:
