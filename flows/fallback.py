@@ -72,7 +72,7 @@ class Fallback:
         """Whether DVC has nothing to say of the stage."""
         return not self.flags.force and json.loads(_dvc("status", "--json", address) or "{}") == {}
 
-    def begin(self, address: str, force: bool = False) -> Outcome:
+    def begin(self, address: str, force: bool = False, here: bool = True) -> Outcome:  # noqa: ARG002
         """Ask DVC whether the stage changed."""
         try:
             return Outcome.UNCHANGED if not force and self.unchanged(address) else Outcome.RUN

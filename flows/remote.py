@@ -4,11 +4,11 @@
 mostly names of what is not there. Here objects go first and a record follows once all of its own are on the remote.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from dvc.config import NoRemoteError, RemoteConfigError
 from dvc.fs import HTTPFileSystem
@@ -16,8 +16,10 @@ from dvc.stage.cache import _get_cache_hash
 from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
 from dvc_objects.fs.utils import tmp_fname
 
-from stages.errors import UserError
+from flows.insist import insist
+from stages.errors import TransientError, UserError
 
+T = TypeVar("T")
 LEGACY = "md5-dos2unix"  # the name of the store beside which DVC keeps its records
 
 
@@ -99,6 +101,21 @@ class Remote:
             r: sorted(o.value for o in objects & (nowhere | set(status.missing))) for r, objects in needed.items()
         }
         return Sent(0, len(set(status.deleted) - nowhere), {r: names for r, names in lacking.items() if names})
+
+    def give(self, objects: Mapping[Any, T]) -> list[T]:
+        """Send objects that are not there yet; what they are `of`, for those that are in no cache.
+
+        Raises:
+            TransientError: the remote did not take all.
+        """
+
+        def sent() -> list[Any]:
+            status = self._repo.cloud.status(set(objects), jobs=self._jobs, remote=self._name)
+            if status.new and self._repo.cloud.push(set(status.new), jobs=self._jobs, remote=self._name).failed:
+                raise TransientError("the remote did not take all objects")
+            return list(status.missing)
+
+        return [objects[one] for one in insist(sent)] if objects else []
 
     def take(self, objects: Iterable[Any]) -> None:
         """Fetch objects; what is missing or damaged stays away."""

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from dvc.exceptions import DvcException, ReproductionError
-from prefect import flow
 from prefect.context import FlowRunContext
-from prefect.states import Failed
 
 from flows import explain
 from flows.api import prefect
@@ -24,6 +22,7 @@ from stages.command import run
 from stages.errors import UserError
 
 if TYPE_CHECKING:
+    from flows.pools import Pools
     from flows.workspace import Workspace
 
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -35,15 +34,16 @@ def reproduce(
     *,
     jobs: int | None = None,
     fallback: bool = False,
+    pools: bool = False,
     screen: Screen | None = None,
     **flags: Any,
 ) -> list[str]:
     """Do what `dvc.repo.Repo.reproduce` does, with independent stages side by side; `flags` are its keywords.
 
     `jobs` is the number of CPU slots, by default that of this process's CPUs; `fallback` runs every stage through
-    `dvc repro -s`. The working directory is `root` until the end. Inside of a Prefect flow the stages become tasks of
-    it, else of a flow of their own, for which a server is started if none is configured; when no stage changed there
-    is no flow.
+    `dvc repro -s`; with `pools` stages that ask for a work pool run on its hosts. The working directory is `root` until
+    the end. Inside of a Prefect flow the stages become tasks of it, else of a flow of their own, for which a server is
+    started if none is configured; when no stage changed there is no flow.
 
     Returns:
         The addresses of the stages that ran or were restored, in the order in which DVC returns them.
@@ -54,13 +54,16 @@ def reproduce(
     """
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs is {jobs}; at least one stage must be able to run")
+    if pools and (fallback or flags.get("no_commit") or flags.get("interactive")):
+        raise UserError("--pools does not go with --fallback, --no-commit or --interactive; leave one of them out")
     screen = screen or Screen(quiet=True)
     kind = Fallback if fallback else _workspace()
     with kind(root, Flags(**flags), screen.say) as workspace:
         graph = workspace.plan(targets)
         if not isinstance(workspace, Fallback) and workspace.flags.dry:
             return explain.dry(workspace, graph, screen)
-        walk = Walk(workspace, graph, Slots(jobs or len(os.sched_getaffinity(0))), screen)
+        elsewhere = _pools(workspace) if pools else None
+        walk = Walk(workspace, graph, Slots(jobs or len(os.sched_getaffinity(0))), screen, elsewhere)
         if FlowRunContext.get():
             body(walk)
         elif walk.nothing_to_do():
@@ -87,15 +90,11 @@ def _workspace() -> "type[Workspace]":
     return Workspace
 
 
-@flow(validate_parameters=False)
-def repro(
-    root: str = ".", targets: list[str] | None = None, jobs: int | None = None, flags: dict[str, Any] | None = None
-) -> Any:
-    """The flow to deploy: `flags` are keywords of `reproduce`."""
-    try:
-        return reproduce(root, targets, jobs=jobs, **(flags or {}))
-    except (DvcException, UserError) as error:
-        return Failed(message=one_line(str(error)))
+def _pools(workspace: "Workspace | Fallback") -> "Pools":
+    from flows.pools import Pools  # a second of imports, for those who ask for it
+
+    assert not isinstance(workspace, Fallback)
+    return Pools(workspace)
 
 
 def main(
@@ -103,6 +102,7 @@ def main(
     repo: Path = Path(),
     jobs: Annotated[int | None, Parameter(alias="-j")] = None,
     fallback: Annotated[bool, Parameter(negative="")] = False,
+    pools: Annotated[bool, Parameter(negative="")] = False,
     options: Annotated[CommandLine, Parameter(name="*")] = CommandLine(),  # noqa: B008
 ) -> None:
     """Do what `dvc repro` does, with independent stages side by side. See `--dry` for what would run, and why.
@@ -117,12 +117,14 @@ def main(
         How many CPUs stages may reserve at once; all by default.
     fallback
         Run every stage through `dvc repro -s`, for a DVC whose internals moved: slower.
+    pools
+        Send stages whose `meta` names a pool to the hosts of that work pool.
     """
     if not fallback:
         _workspace()
     gc.freeze()  # what is loaded by now stays: nothing for the collector to look through, a tenth of the time
     try:
-        reproduce(repo, targets, jobs=jobs, fallback=fallback, screen=Screen(), **options.flags())
+        reproduce(repo, targets, jobs=jobs, fallback=fallback, pools=pools, screen=Screen(), **options.flags())
     except ReproductionError as error:
         cause = error.__cause__ or error.__context__
         passing = isinstance(cause, TimeoutError | ConnectionError | InterruptedError)

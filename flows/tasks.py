@@ -20,11 +20,14 @@ from flows.options import Outcome, Row
 from flows.walk import Walk, Work
 from stages.errors import UserError
 
+LINES = "lines"  # the logger of what stages say themselves, below Prefect's own
+
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def stage_task(work: Work) -> "State[Any]":
     """One stage, under its DVC name. DVC is the only cache; what it saved shows as the state Cached."""
-    return state_of(work(get_run_logger().info))
+    logger: Any = get_run_logger()
+    return state_of(work(logger.getChild(LINES).info))
 
 
 def state_of(row: Row) -> "State[Any]":
@@ -76,7 +79,7 @@ def body(walk: Walk) -> "State[Any]":
         one = stage_task.with_options(
             name=stage.address,
             task_run_name=stage.address.replace("{", "{{").replace("}", "}}"),  # Prefect formats it
-            retries=stage.settings.retries,
+            retries=work.retries,
             retry_condition_fn=lambda *_: work.again,
         )
         # Edges to show. A skipped stage may come before an upstream that has not begun.

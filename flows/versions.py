@@ -19,6 +19,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from flows.remote import Remote
+from flows.run_git import git
 from flows.screen import dvc_silent
 from stages.atomic import staged
 from stages.errors import UserError
@@ -226,8 +227,4 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 def _git(repo: Any, *line: str, check: bool = True, input: str | None = None) -> "subprocess.CompletedProcess[str]":
-    root = repo.scm.root_dir if repo.scm else repo.root_dir
-    ended = subprocess.run(["git", *line], cwd=root, capture_output=True, text=True, input=input, check=False)
-    if check and ended.returncode:
-        raise UserError(" ".join(ended.stderr.split()) or f"git {line[0]} failed")
-    return ended
+    return git(repo.scm.root_dir if repo.scm else repo.root_dir, *line, check=check, input=input)

@@ -40,14 +40,35 @@ class Work(Protocol):
     """What is submitted for a stage: called once a try, each time with where its lines go."""
 
     again: bool  # whether the last try is worth another one
+    retries: int  # at most
 
     def __call__(self, log: Log) -> Row: ...
+
+
+class Elsewhere(Protocol):
+    """What runs stages on other hosts."""
+
+    def takes(self, stage: Stage) -> bool:
+        """Whether the stage runs there."""
+        ...
+
+    def job(self, walk: "Walk", stage: Stage) -> "Job":
+        """Its tries."""
+        ...
+
+    def check(self, graph: Graph) -> None:
+        """Raise what the user must mend before any stage runs."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is to come."""
+        ...
 
 
 class Done:
     """A stage that runs no command."""
 
-    again = False
+    again, retries = False, 0
 
     def __init__(self, row: Row) -> None:
         self.row = row
@@ -62,15 +83,23 @@ class Done:
 class Walk:
     """All stages of `graph`, each submitted exactly once, after its upstreams."""
 
-    def __init__(self, workspace: "Workspace | Fallback", graph: Graph, slots: Slots, screen: Screen) -> None:
+    def __init__(
+        self,
+        workspace: "Workspace | Fallback",
+        graph: Graph,
+        slots: Slots,
+        screen: Screen,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self.workspace, self.graph, self.slots, self.screen = workspace, graph, slots, screen
+        self.elsewhere = elsewhere
         self.flags = workspace.flags
         self.supervisor = Supervisor()
         self.stopping = threading.Event()
         self.inbox: SimpleQueue[Row] = SimpleQueue()
         self.rows: dict[str, Row] = {}
         self.running: dict[str, Job] = {}
-        self._forced = {stage.address for stage in graph.stages if self.flags.force}
+        self.forced = {stage.address for stage in graph.stages if self.flags.force}
         self._open = {stage.address: len(stage.upstreams) for stage in graph.stages}  # upstreams not settled yet
         self._fresh = [address for address, number in self._open.items() if not number]
         self._parked: dict[str, float] = {}  # when to try again what others keep from beginning
@@ -91,7 +120,7 @@ class Walk:
     def nothing_to_do(self) -> bool:
         """Whether every stage is unchanged; changes nothing, and looks no further than the first that is not."""
         try:
-            return all(s.address not in self._forced and self.workspace.unchanged(s.address) for s in self.graph.stages)
+            return all(s.address not in self.forced and self.workspace.unchanged(s.address) for s in self.graph.stages)
         except Exception:
             return False  # of a stage that cannot be looked at; its beginning says why
 
@@ -99,6 +128,8 @@ class Walk:
         """Bring every stage to its end; `submit` has a thread call the work, again as long as it says so."""
         self._submit = submit
         try:
+            if self.elsewhere:
+                self.elsewhere.check(self.graph)
             while len(self.rows) < len(self.graph.stages):
                 if not self._advance():
                     self._await(POLL_SECONDS if self._hungry or self._parked else None)
@@ -122,6 +153,8 @@ class Walk:
                 self._not_written(self.workspace.end(failed, stage_files))
             finally:
                 self.supervisor.close()
+                if self.elsewhere:
+                    self.elsewhere.close()
 
     def lost(self, address: str) -> None:
         """The work of the stage has ended; that is news only if it said nothing itself."""
@@ -151,15 +184,18 @@ class Walk:
             return False
         return True
 
-    def _fed(self) -> tuple[Stage, Lease] | None:
+    def _fed(self) -> tuple[Stage, "Job"] | None:
         """The first stage that gets its slots; one that lacks only CPUs bars those behind, or might never start."""
         if len(self.running) >= self.most:
             return None
         for address in self._hungry:
             stage = self.graph.by_address[address]
+            if self.elsewhere and self.elsewhere.takes(stage):
+                self._hungry.remove(address)
+                return stage, self.elsewhere.job(self, stage)
             if lease := self.slots.acquire(stage.settings):
                 self._hungry.remove(address)
-                return stage, lease
+                return stage, Job(self, stage, lease)
             if not stage.settings.gpus:
                 break
         return None
@@ -182,7 +218,8 @@ class Walk:
     def _begin(self, address: str) -> None:
         began = time.monotonic()
         try:
-            outcome = self.workspace.begin(address, address in self._forced)
+            here = not (self.elsewhere and self.elsewhere.takes(self.graph.by_address[address]))
+            outcome = self.workspace.begin(address, address in self.forced, here)
         except NotYet as reason:
             self._park(address, str(reason))
         except Missing as missing:
@@ -200,8 +237,7 @@ class Walk:
                 outputs = self.workspace.outputs(address) if outcome.reproduced else {}
                 self._settle_done(Row(address, outcome, sentence(why), seconds, outputs))
 
-    def _start(self, stage: Stage, lease: Lease) -> None:
-        job = Job(self, stage, lease)
+    def _start(self, stage: Stage, job: "Job") -> None:
         try:
             if self.workspace.start(stage.address):
                 self._submit(stage, job)
@@ -237,7 +273,7 @@ class Walk:
         self.screen.ended(row)
         downstreams = self.graph.downstreams[row.address]
         if self.flags.force_downstream and row.outcome.reproduced:
-            self._forced |= set(downstreams)
+            self.forced |= set(downstreams)
         if row.outcome is Outcome.FAILED and self.flags.on_error == "keep-going":
             self._skip((a for a in self.graph.dependents(row.address) if a not in self.rows), row.address)
         for downstream in downstreams:
@@ -266,10 +302,11 @@ class Walk:
 class Job:
     """The tries of one stage that has to run; it is begun, and has its slots for the first."""
 
-    def __init__(self, walk: Walk, stage: Stage, lease: Lease) -> None:
+    def __init__(self, walk: Walk, stage: Stage, lease: Lease | None) -> None:
         self.walk, self.stage, self.workspace = walk, stage, walk.workspace
-        self.again, self.tries = False, 0
-        self._lease: Lease | None = lease
+        self.again, self.tries, self.retries = False, 0, stage.settings.retries
+        self.outcome = Outcome.RUN
+        self._lease = lease
         self._process: Process | None = None
 
     def release(self) -> None:
@@ -298,11 +335,8 @@ class Job:
                 log(text)
 
         try:
-            if self.tries > 1:
-                self._wait(show)
-            ended = self._run(show)
-            outputs = self._judged(ended)
-            row = Row(address, Outcome.RUN, sentence(self.workspace.changes.get(address, ())), outputs=outputs)
+            outputs = self.attempt(show)
+            row = Row(address, self.outcome, sentence(self.workspace.changes.get(address, ())), outputs=outputs)
         except Exception as error:
             self.release()
             row = Row(address, Outcome.FAILED, error=error, tail=list(tail))
@@ -310,6 +344,12 @@ class Job:
         if not self.again:
             self.walk.inbox.put(row)
         return row
+
+    def attempt(self, show: Callable[[str, bool], None]) -> dict[str, str]:
+        """The outputs, path → hash, recorded; `again` says whether a failure is worth another try."""
+        if self.tries > 1:
+            self._wait(show)
+        return self._judged(self._run(show))
 
     def _run(self, show: Callable[[str, bool], None]) -> Ended:
         commands = self.workspace.commands(self.stage.address)

@@ -1,7 +1,8 @@
 """A DVC workspace: plan its graph, restore a stage or let it run, and record it as `dvc repro` would.
 
-With plan.py, changes.py, runcache.py, remote.py, lockfile.py and locks.py all that knows DVC's internals, each of
-which tests/flows/test_contract.py holds. Hashing, caching and locking are DVC's own; commands run outside its lock.
+With plan.py, changes.py, runcache.py, remote.py, parcel.py, lockfile.py and locks.py all that knows DVC's internals,
+each of which tests/flows/test_contract.py holds. Hashing, caching and locking are DVC's own; commands run outside its
+lock.
 """
 
 import os
@@ -27,9 +28,12 @@ from flows.lockfile import LockFiles
 from flows.locks import Locks, busy_is_not_yet, noting_nothing
 from flows.meta import settings
 from flows.options import Change, Commands, Flags, Outcome
+from flows.parcel import Parcel, elsewhere, pack, unfold
 from flows.plan import is_file, maker, newest, planned, sources
 from flows.preflight import Missing, Signature, Unclear, changed_meanwhile, check_program, signature
+from flows.remote import Record
 from flows.screen import dvc_silent
+from stages.errors import UserError
 
 FRESH_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 
@@ -107,8 +111,8 @@ class Workspace:
             return not self._stages[address].changed(self.flags.allow_missing, self._upstreams[address])
         return False
 
-    def begin(self, address: str, force: bool = False) -> Outcome:
-        """Do all that needs no command; RUN says that the stage has to run, after `start`.
+    def begin(self, address: str, force: bool = False, here: bool = True) -> Outcome:
+        """Do all that needs no command; RUN says that the stage has to run, on this host or not, after `start`.
 
         Raises:
             NotYet: another process works on the stage's paths, or a folder that it reads is not complete.
@@ -139,7 +143,8 @@ class Workspace:
                 self._record(stage, restored=True)
                 return Outcome.RESTORED
             found = self.commands(address)
-            check_program(found.lines[0], found.arguments[0][0], found.cwd, found.env)
+            if here:
+                check_program(found.lines[0], found.arguments[0][0], found.cwd, found.env)
             missing = {
                 dep for dep in filter(is_file, stage.deps) if force and not dep.exists
             }  # the command may make it
@@ -234,6 +239,41 @@ class Workspace:
             self.release(address)
             self.repo.__dict__.pop("dvcignore", None)  # the command may have written a .dvcignore
             self._record(self._stages[address])
+            return self.outputs(address)
+
+    @property
+    def top(self) -> Path:
+        """The root of the git repository.
+
+        Raises:
+            UserError: there is none.
+        """
+        if self.repo.config["core"].get("no_scm", False):
+            raise UserError("a stage travels to another host by git, which this repository does not use")
+        return Path(self.repo.scm.root_dir)
+
+    def pack(self, address: str) -> tuple[Parcel, list[str]]:
+        """A stage that is begun, to be run on another host; and the outputs that it does not read, from git's root.
+
+        Raises:
+            UserError: it cannot run elsewhere, and why.
+        """
+        stage, outs = self._stages[address], {out.fs_path: out for out in self.repo.index.outs}
+        with self._locks.held():
+            outs |= {out.fs_path: out for planned in self._stages.values() for out in planned.outs}
+            return pack(self.repo, stage, outs.values()), elsewhere(stage, outs.values(), self.top)
+
+    def arrive(self, address: str, record: Record) -> dict[str, str]:
+        """Record what another host made of the stage, and this cache holds by now; its outputs, path → hash.
+
+        Raises:
+            Unclear: a dependency changed while the stage ran; nothing is recorded.
+        """
+        stage = self._stages[address]
+        with self._locks.held():
+            self.release(address)
+            unfold(stage, record)
+            self._record(stage)
             return self.outputs(address)
 
     def _record(self, stage: Any, restored: bool = False) -> None:

@@ -61,6 +61,28 @@ def fetch(version: int, folder: Path, *, waits: Sequence[float] = WAITS_SECONDS)
             return part
 
 
+def newest() -> int:
+    """The number of the version that Kaggle shows now.
+
+    Raises:
+        Refused: no token or a wrong one.
+        TransientError: Kaggle does not answer.
+    """
+    try:
+        with redirect_stdout(io.StringIO()), _faults(0):
+            api = _api()
+            from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
+
+            request = ApiGetDatasetRequest()
+            request.owner_slug, request.dataset_slug = OWNER, DATASET
+            with _token_unquoted():
+                _sign_in(api)
+                with api.build_kaggle_client() as client:
+                    return int(client.datasets.dataset_api_client.get_dataset(request).current_version_number)
+    except Fault as fault:
+        raise TransientError(f"Kaggle: {fault}") from None
+
+
 def _signed_link(version: int) -> tuple[str, Remote]:
     """Where the storage serves the archive for a while, and which object that is; the body stays unread."""
     with redirect_stdout(io.StringIO()):  # kaggle prints help and warnings

@@ -23,7 +23,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 
 from tests.flows.repos import ROOT, Project
 
-ROOMS = ("workspace.py", "plan.py", "locks.py", "lockfile.py", "changes.py", "runcache.py", "remote.py")
+ROOMS = ("workspace.py", "plan.py", "locks.py", "lockfile.py", "changes.py", "runcache.py", "remote.py", "parcel.py")
 PUBLIC = {"dvc.exceptions", "dvc.repo", "dvc.stage.exceptions"}  # errors, and the class that users of DVC import
 
 

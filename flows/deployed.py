@@ -1,0 +1,159 @@
+"""The flows that prefect.yaml deploys, each in a workspace of the worker's host at the commit that it is asked for."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dvc.exceptions import DvcException
+from httpx import HTTPError
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.logging.handlers import APILogWorker
+from prefect.states import Completed, Failed
+
+from flows import parcel as parcels
+from flows import versions
+from flows.checkout import checked_out
+from flows.insist import insist
+from flows.options import Outcome
+from flows.pools import BEAT_SECONDS, FLOW, REFUSED, made
+from flows.remote import Remote
+from flows.repro import reproduce
+from flows.tasks import one_line
+from stages.errors import GliaflowError, UserError
+from stages.lgg import kaggle_source
+from stages.lgg.download import DownloadParams
+from stages.params import load
+
+ENGINE = Path(__file__).parents[1]
+PINNED = "requirements.lock"
+DRAIN_SECONDS = 10.0  # for lines that the server has not got yet
+
+
+@flow(name=FLOW, validate_parameters=False)
+def stage(
+    repository: str, ref: str, commit: str, parcel: dict[str, Any], force: bool = False, run_cache: bool = True
+) -> Any:
+    """One stage for a flow on another host, which takes home what it made by the key of its run."""
+    sent = parcels.Parcel(**parcel)
+    try:
+        apart_from_engine()
+        with beating(), checked_out(repository, ref, commit, sent.dvc_root) as top, chdir(top / sent.folder):
+            same_packages(top)
+            known = parcels.unpack(sent, run_cache and not force)
+            reproduce(targets=sent.address, single_item=True, force=force, run_cache=run_cache)
+            record = parcels.push(sent)
+    except (DvcException, GliaflowError) as error:
+        cause = error.__cause__ if isinstance(error, DvcException) and error.__cause__ else error
+        name = REFUSED if isinstance(cause, UserError) else "Failed"
+        return Failed(name=name, message=one_line(f"on {socket.gethostname()}: {cause}"))
+    finally:
+        APILogWorker.drain_all(timeout=DRAIN_SECONDS)
+    return Completed(message=made(Outcome.RESTORED if known else Outcome.RUN, record))
+
+
+@flow(validate_parameters=False)
+def repro(
+    root: str = ".",
+    targets: list[str] | None = None,
+    jobs: int | None = None,
+    flags: dict[str, Any] | None = None,
+    repository: str | None = None,
+    rev: str = "main",
+) -> Any:
+    """The whole graph: `flags` are keywords of `flows.repro.reproduce`.
+
+    With `repository` at its commit `rev`, in a workspace of its own; what was computed is then pushed to the remote.
+    Otherwise in the workspace at `root`.
+    """
+    try:
+        if repository is None:
+            return reproduce(root, targets, jobs=jobs, pools=True, **(flags or {}))
+        apart_from_engine()
+        with checked_out(repository, rev) as top:
+            same_packages(top)
+            try:
+                return reproduce(top, targets, jobs=jobs, pools=True, **{"pull": True, **(flags or {})})
+            finally:
+                with versions.opened(top) as opened:
+                    insist(lambda: Remote(opened).push())
+    except (DvcException, GliaflowError) as error:
+        return Failed(message=one_line(str(error)))
+
+
+@flow(validate_parameters=False)
+def publish(name: str, repository: str, rev: str = "main", licence: str | None = None) -> Any:
+    """Name the data of a commit whose data is on the remote already."""
+    try:
+        with checked_out(repository, rev) as top, versions.opened(top) as opened:
+            insist(opened.pull)
+            versions.publish(opened, name, licence, None)
+    except (DvcException, GliaflowError) as error:
+        return Failed(message=one_line(str(error)))
+    return Completed(message=f"published {name}")
+
+
+@flow(validate_parameters=False)
+def check_data(repository: str, rev: str = "main") -> Any:
+    """Fail if Kaggle has another version of the data set than the one pinned, which only a person moves."""
+    try:
+        with checked_out(repository, rev) as top:
+            pinned = load(DownloadParams, "lgg.download", top / "params.yaml").version
+        newest = kaggle_source.newest()
+    except GliaflowError as error:
+        return Failed(message=one_line(str(error)))
+    row = {"data set": kaggle_source.PAGE, "pinned": pinned, "newest": newest}
+    create_table_artifact(key="data-version", table=[row], description="The version of the data at Kaggle")
+    if newest != pinned:
+        what = f"Kaggle has version {newest} of {kaggle_source.DATASET}, and lgg.download.version is {pinned}"
+        return Failed(name="NewData", message=f"{what}: look at {kaggle_source.PAGE}, then move it in params.yaml")
+    return Completed(message=f"version {pinned} is the newest")
+
+
+def apart_from_engine() -> None:
+    """Let commands import what is in their commit, and nothing of the checkout that the worker runs from."""
+    path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry and Path(entry) != ENGINE)
+
+
+def same_packages(top: Path) -> None:
+    """A result of other packages than the lock file names must not be recorded under its hash.
+
+    Raises:
+        UserError: the commit at `top` is of this project and pins others than this environment was made from.
+    """
+    ours, theirs = ENGINE / PINNED, top / PINNED
+    same_project = (top / Path(__file__).relative_to(ENGINE)).exists() and ours.exists() and theirs.exists()
+    if same_project and ours.read_bytes() != theirs.read_bytes():
+        raise UserError(f"the worker's packages are of another {PINNED}: git pull there, make worker again")
+
+
+@contextmanager
+def beating() -> Iterator[None]:
+    """Give signs of life of the flow run while this lasts, and end it once the server takes it for ended."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    over = threading.Event()
+
+    def beat() -> None:
+        with get_client(sync_client=True) as client:
+            while run and not over.wait(BEAT_SECONDS):
+                with suppress(HTTPError):
+                    client.update_flow_run(run.id, name=run.name)  # as it is: what counts is that it was written
+                    state = client.read_flow_run(run.id).state
+                    if state and state.is_final() and not over.is_set():
+                        os.kill(os.getpid(), signal.SIGTERM)  # its caller has given it up
+
+    thread = threading.Thread(target=beat, name="signs of life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()

@@ -1,0 +1,268 @@
+"""Stages on the hosts of a work pool: sent as a commit and a parcel, followed while they run, and taken home by key.
+
+What runs there is the flow `stage` of flows/deployed.py, as the deployment `stage/POOL`.
+"""
+
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from dvc.exceptions import DvcException
+from httpx import HTTPError, HTTPStatusError
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterTimestamp
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import LogSort
+from prefect.context import FlowRunContext
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelling, Crashed
+
+from flows import parcel, snapshot
+from flows.graph import Graph, Stage
+from flows.insist import insist
+from flows.options import Outcome
+from flows.remote import Record
+from flows.tasks import LINES
+from flows.walk import Job, Walk
+from flows.workspace import Workspace
+from stages.errors import UserError
+
+FLOW = "stage"  # of the deployments
+REFUSED = "Refused"  # the name of the state of one that the user must mend
+BEAT_SECONDS = 10.0  # between two signs of life of a stage
+LEASE_SECONDS = 60.0  # without one, it is lost
+PENDING_SECONDS = 150.0  # that a host may take from having it to beginning it
+LOSSES = 3  # of one stage, before it fails
+POLL_SECONDS = 0.5
+LATE_SECONDS = 15.0  # before it is said that no host takes the stage
+CANCEL_SECONDS = 20.0  # that it may take to end what runs there
+OVERLAP = timedelta(seconds=10)  # that lines may come late, or out of order
+MADE = re.compile(r"^(.+): run (\w+)/(\w+)$")
+
+Show = Callable[[str, bool], None]
+
+
+def made(outcome: Outcome, record: Record) -> str:
+    """What a stage that ended well leaves as the message of its state."""
+    return f"{outcome.value}: run {record.key}/{record.value}"
+
+
+class Pools:
+    """The stages of a walk that ask for a work pool other than the one that this flow runs in itself."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace, self.top = workspace, workspace.top
+        context = FlowRunContext.get()
+        self._here = context.flow_run.work_pool_name if context and context.flow_run else None
+        self._refs = f"{snapshot.REFS}/{uuid.uuid4().hex}"
+        self._sent: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def takes(self, stage: Stage) -> bool:
+        """Whether the stage runs on another host; a pool that waited for itself could wait for ever."""
+        return stage.settings.pool not in (None, self._here)
+
+    def job(self, walk: Walk, stage: Stage) -> Job:
+        """Its tries."""
+        return Errand(self, walk, stage)
+
+    def check(self, graph: Graph) -> None:
+        """Look for what every stage needs before any runs.
+
+        Raises:
+            UserError: a pool has no deployment on this server, or commits and outputs could not travel.
+        """
+        if any(map(self.takes, graph.stages)):
+            snapshot.origin(self.top)
+        with get_client(sync_client=True) as client:
+            for pool in sorted({str(stage.settings.pool) for stage in graph.stages if self.takes(stage)}):
+                try:
+                    client.read_deployment_by_name(f"{FLOW}/{pool}")
+                except ObjectNotFound:
+                    raise UserError(
+                        f"there is no deployment {FLOW}/{pool} on {PREFECT_API_URL.value()}: make deploy, "
+                        "or set PREFECT_API_URL to the server that the team shares"
+                    ) from None
+
+    def commit(self, unread: list[str]) -> tuple[str, str]:
+        """The workspace as a commit that the other hosts can have: its id, and the ref that holds it."""
+        with self._lock:
+            found = snapshot.snapshot(self.top, unread)
+            if found not in self._sent:
+                ref = f"{self._refs}/{found}"
+                snapshot.send(self.top, found, ref)
+                self._sent[found] = ref
+            return found, self._sent[found]
+
+    def close(self) -> None:
+        """Take the commits back."""
+        with suppress(UserError):
+            snapshot.forget(self.top, self._sent.values())
+
+
+class Lost(ConnectionError):
+    """Nothing was heard any more of the host that ran a stage."""
+
+
+class Errand(Job):
+    """The tries of one stage on the hosts of a pool: one, and another for each host that was lost.
+
+    What its `meta` says of retries, time and slots counts there.
+    """
+
+    def __init__(self, pools: Pools, walk: Walk, stage: Stage) -> None:
+        super().__init__(walk, stage, None)
+        self.retries = LOSSES
+        self._pools, self._stop = pools, threading.Event()
+
+    def stop(self, number: int) -> None:  # noqa: ARG002
+        """Have it cancelled."""
+        self._stop.set()
+
+    def attempt(self, show: Show) -> dict[str, str]:
+        """Send it, follow it, and record what it made."""
+        workspace, address = self._pools.workspace, self.stage.address
+        if self.tries > 1:
+            workspace.clear(address)
+        sent, unread = workspace.pack(address)
+        parcel.send(sent)
+        commit, ref = self._pools.commit(unread)
+        parameters = {
+            "repository": snapshot.origin(self._pools.top),
+            "ref": ref,
+            "commit": commit,
+            "parcel": sent.plain(),
+            "force": address in self.walk.forced,
+            "run_cache": self.walk.flags.run_cache,
+        }
+        if self._stop.is_set():
+            raise InterruptedError("interrupted")
+        self.walk.screen.began(address, [f"in pool {self.stage.settings.pool}"])
+        ended = self._follow(self._submit(parameters), show)
+        self.outcome, record = self._judge(ended)
+        parcel.fetch(record)
+        return workspace.arrive(address, record)
+
+    def _submit(self, parameters: dict[str, Any]) -> FlowRun:
+        once = uuid.uuid4().hex  # a request whose answer was lost makes no second run
+        name = f"{FLOW}/{self.stage.settings.pool}"
+
+        def submitted() -> FlowRun:
+            named = {"flow_run_name": self.stage.address, "idempotency_key": once}
+            return run_deployment(name, parameters=parameters, timeout=0, **named)  # type: ignore[return-value,arg-type]
+
+        return insist(submitted)
+
+    def _follow(self, run: FlowRun, show: Show) -> FlowRun:
+        """Until it ends, show what it says; the server may be away for a while."""
+        pulse, lines, stopping, began, told = Pulse(), Lines(run.id), 0.0, time.monotonic(), False
+        with get_client(sync_client=True) as client:
+            while True:
+                try:
+                    run = client.read_flow_run(run.id)
+                    for line in lines.new(client):
+                        show(line, True)
+                    if self._stop.is_set() and not stopping:
+                        client.set_flow_run_state(run.id, Cancelling())
+                        stopping = time.monotonic()
+                except ObjectNotFound:
+                    raise DvcException("its run was deleted on the Prefect server") from None
+                except HTTPError as error:
+                    if isinstance(error, HTTPStatusError) and error.response.status_code < 500:
+                        raise
+                    pulse.missed()
+                else:
+                    if run.state and run.state.is_final():
+                        break
+                    self._lost(client, run, pulse)
+                    late = time.monotonic() - began > LATE_SECONDS
+                    if run.state and run.state.is_scheduled() and late and not told:
+                        told = True
+                        self.walk.screen.say(f"{self.stage.address} waits for a worker of pool {self._pool()}")
+                if stopping and time.monotonic() - stopping > CANCEL_SECONDS:
+                    break
+                time.sleep(POLL_SECONDS)
+            with suppress(HTTPError):
+                for line in lines.last(client):
+                    show(line, True)
+        return run
+
+    def _lost(self, client: SyncPrefectClient, run: FlowRun, pulse: "Pulse") -> None:
+        """Give a run up whose host is silent, so that a host that lives after all ends it."""
+        silence = pulse.silence(run.updated)
+        if not run.state or run.state.is_scheduled() or self._stop.is_set():
+            return
+        if silence > (PENDING_SECONDS if run.state.is_pending() else LEASE_SECONDS):
+            reason = f"nothing was heard of its host in pool {self._pool()} for {silence:.0f} s"
+            client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
+            self.again = self.tries <= LOSSES
+            raise Lost(reason)
+
+    def _judge(self, run: FlowRun) -> tuple[Outcome, Record]:
+        state = run.state
+        if self._stop.is_set() or self.walk.stopping.is_set():
+            raise InterruptedError("interrupted")
+        assert state
+        message = str(state.message or state.name)
+        if state.is_completed() and (match := MADE.match(message)):
+            return Outcome(match[1]), Record(match[2], match[3])
+        if state.is_crashed():
+            self.again = self.tries <= LOSSES
+            raise Lost(f"its host in pool {self._pool()} went away: {message}")
+        if state.name == REFUSED:
+            raise UserError(f"in pool {self._pool()}: {message}")
+        raise DvcException(f"in pool {self._pool()}: {message}")
+
+    def _pool(self) -> str:
+        return f"'{self.stage.settings.pool}'"
+
+
+class Pulse:
+    """For how long nothing was heard of a run, by this host's clock alone."""
+
+    def __init__(self) -> None:
+        self._last, self._since = None, time.monotonic()  # type: datetime | None, float
+
+    def silence(self, updated: "datetime | None") -> float:
+        """Seconds since the server's record of the run changed last, which now reads `updated`."""
+        if updated != self._last:
+            self._last, self._since = updated, time.monotonic()
+        return time.monotonic() - self._since
+
+    def missed(self) -> None:
+        """The server does not answer, so that nothing can be heard."""
+        self._since = time.monotonic()
+
+
+class Lines:
+    """What the stage of a run said and this has not yet given."""
+
+    def __init__(self, run: uuid.UUID) -> None:
+        self._run, self._seen = run, set[uuid.UUID]()
+        self._since: datetime | None = None
+
+    def new(self, client: SyncPrefectClient) -> Iterator[str]:
+        """Lines in order."""
+        after = LogFilterTimestamp(after_=self._since - OVERLAP) if self._since else None
+        only = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self._run]), timestamp=after)
+        offset = 0
+        while batch := client.read_logs(only, limit=200, offset=offset, sort=LogSort.TIMESTAMP_ASC):
+            for log in batch:
+                if log.id not in self._seen:
+                    self._seen.add(log.id)
+                    self._since = log.timestamp
+                    if log.name.endswith(f".{LINES}"):
+                        yield log.message
+            offset += len(batch)
+
+    def last(self, client: SyncPrefectClient) -> Iterator[str]:
+        """What comes within a moment after the end."""
+        time.sleep(POLL_SECONDS)
+        yield from self.new(client)

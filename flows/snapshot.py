@@ -1,0 +1,77 @@
+"""The workspace as a commit that no branch shows: so what is not committed reaches another host as well."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from flows.run_git import git
+from stages.errors import UserError
+
+REFS = "refs/gliaflow"
+TRIES = 3  # a file may vanish while git reads it
+SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@")  # user and password in an address
+WHO = {f"GIT_{who}_{what}": "gliaflow" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+
+def snapshot(top: Path, without: Iterable[str] = ()) -> str:
+    """The commit that holds what HEAD holds and all changes of tracked files, but at paths in `without` as HEAD does.
+
+    It is HEAD itself if nothing changed. The same content is the same commit. `top` is the root of the git
+    repository, and paths count from it; neither the index nor a branch moves.
+
+    Raises:
+        UserError: there is nothing committed yet.
+    """
+    if git(top, "rev-parse", "--verify", "--quiet", "HEAD", check=False).returncode:
+        raise UserError("a stage for a work pool travels as a commit, and nothing is committed yet: git commit first")
+    left_out = "".join(f":(exclude,top,literal){path}\0" for path in without)
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        real = Path(top, git(top, "rev-parse", "--git-path", "index").stdout.strip())
+        for tries in range(TRIES, 0, -1):
+            if real.exists():
+                shutil.copyfile(real, index["GIT_INDEX_FILE"])
+            lines = ["add", "--update", "--pathspec-from-file=-", "--pathspec-file-nul"]
+            added = git(top, *lines, input=f":(top)\0{left_out}", env=index, check=tries == 1)
+            if not added.returncode:
+                break
+        tree = git(top, "write-tree", env=index).stdout.strip()
+    if tree == git(top, "rev-parse", "HEAD^{tree}").stdout.strip():
+        return git(top, "rev-parse", "HEAD").stdout.strip()
+    when = git(top, "show", "--no-patch", "--format=%cI", "HEAD").stdout.strip()
+    dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
+    line = ["commit-tree", tree, "-p", "HEAD", "-m", "A workspace as a stage found it"]
+    return git(top, *line, env=WHO | dates).stdout.strip()
+
+
+def origin(top: Path) -> str:
+    """Where other hosts get commits from, without a password that may stand in the address.
+
+    Raises:
+        UserError: this repository has no remote.
+    """
+    names = git(top, "remote").stdout.split()
+    if not names:
+        raise UserError("a stage for a work pool travels by git: git remote add origin ADDRESS, which the hosts reach")
+    address = git(top, "remote", "get-url", _first(names)).stdout.strip()
+    if "://" not in address and not re.match(r"[\w.@-]+:", address):  # a folder
+        address = str(Path(top, address).resolve())
+    return SECRET.sub("", address)
+
+
+def send(top: Path, commit: str, ref: str) -> None:
+    """Have the remote hold the commit under `ref`."""
+    git(top, "push", "--quiet", "--force", _first(git(top, "remote").stdout.split()), f"{commit}:{ref}")
+
+
+def forget(top: Path, refs: Iterable[str]) -> None:
+    """Remove refs from the remote."""
+    gone = [f":{ref}" for ref in refs]
+    if gone:
+        git(top, "push", "--quiet", _first(git(top, "remote").stdout.split()), *gone, check=False)
+
+
+def _first(names: list[str]) -> str:
+    return "origin" if "origin" in names else names[0]

@@ -1,0 +1,109 @@
+"""Set a team's Prefect server up, and join it: pools, deployments and workers.
+
+python -m flows.team pools                 # the work pools cpu and gpu
+python -m flows.team deploy                # these, and what prefect.yaml deploys
+python -m flows.team worker gpu            # run stages of that pool on this host
+"""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from httpx import HTTPError
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+from prefect.workers.process import ProcessWorker
+
+from flows import snapshot
+from flows.gpus import visible_gpus
+from stages.command import run
+from stages.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+POOLS = ("cpu", "gpu")
+REPOSITORY = "GLIAFLOW_REPOSITORY"  # fills the parameter of that name in prefect.yaml
+
+
+def main(
+    action: Literal["pools", "deploy", "worker"],
+    pool: str | None = None,
+    *,
+    limit: Annotated[int | None, Parameter(alias="-l")] = None,
+    repository: str | None = None,
+) -> None:
+    """Set a team's Prefect server up, and join it.
+
+    Parameters
+    ----------
+    action
+        pools: make what is missing of the pools cpu and gpu. deploy: that, and all of prefect.yaml. worker: run stages.
+    pool
+        The pool that the worker serves, or that `limit` is for.
+    limit
+        How many runs at once: of the whole pool, or of this worker, by default one for each GPU, in other pools for
+        each CPU.
+    repository
+        Where the workers get commits from; by default the git remote of this checkout.
+    """
+    if not PREFECT_API_URL.value():
+        raise UserError("which server? Set PREFECT_API_URL, as http://HOST:4200/api")
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit is {limit}; at least one run must be possible")
+    if action == "worker":
+        work(pool or "", limit)
+    try:
+        pools({pool: limit} if pool else {})
+    except HTTPError as error:
+        raise UserError(f"{PREFECT_API_URL.value()}: {error}; is the server there?") from error
+    if action == "deploy":
+        os.environ[REPOSITORY] = repository or snapshot.origin(ROOT)
+        os.chdir(ROOT)
+        _become("--no-prompt", "deploy", "--all")
+
+
+def pools(limits: dict[str, int | None]) -> None:
+    """Make the pools that are not there yet; of those in `limits` set how many runs there are at once, None for any."""
+    with get_client(sync_client=True) as client:
+        for name in sorted({*POOLS, *limits}):
+            try:
+                client.read_work_pool(name)
+            except ObjectNotFound:
+                template = ProcessWorker.get_default_base_job_template()
+                try:
+                    client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+                    print(f"made pool {name}")
+                except ObjectAlreadyExists:  # somebody else did, just now
+                    pass
+            if name in limits:
+                client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limits[name]))
+
+
+def work(pool: str, limit: int | None) -> None:
+    """Become a worker of the pool.
+
+    Raises:
+        UserError: no pool is named.
+    """
+    if not pool:
+        raise UserError(f"of which pool? Name one of {', '.join(POOLS)}, or one of your own: make worker POOL=gpu")
+    gpus = len(list(visible_gpus(os.environ)))
+    most = limit or (max(gpus, 1) if pool == "gpu" else len(os.sched_getaffinity(0)))
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    _become("worker", "start", "--pool", pool, "--type", "process", "--limit", str(most), "--name", name)
+
+
+def _become(*line: str) -> None:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    own = {"PYTHONPATH": path, "PATH": programs}
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, "-m", "prefect", *line], {**os.environ, **own})
+
+
+if __name__ == "__main__":
+    run(main)
