@@ -83,13 +83,14 @@ def _picture(path: Path) -> str:
 
 def _by_file(shown: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     files = sorted(shown.get("data", {}).items())
-    return {file: dict(_flat(found["data"])) for file, found in files if "data" in found}
+    return {file: dict(flat(found["data"])) for file, found in files if "data" in found}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """What is nested in `values`, by names joined by dots."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

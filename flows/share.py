@@ -6,6 +6,7 @@ python -m flows.share publish v1           # name this commit's data, if all of 
 python -m flows.share get v1 --out data-v1
 python -m flows.share list
 python -m flows.share show v1
+python -m flows.share diff v1 v2           # what changed between them: patients and slices, outputs, metrics
 """
 
 from pathlib import Path
@@ -13,22 +14,25 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from flows import versions
+from flows import difference, versions
 from flows.remote import Remote
 from stages.command import run
 from stages.errors import UserError
 
-NAMED = ("publish", "get", "show")
+NAMES = {"publish": 1, "get": 1, "show": 1, "diff": 2}  # that an action takes
+WORDS = ("no name", "the name of a version", "the names of two versions")
 
 
 def main(
-    action: Literal["push", "fetch", "publish", "get", "list", "show"],
+    action: Literal["push", "fetch", "publish", "get", "list", "show", "diff"],
     name: str | None = None,
+    other: str | None = None,
     *,
     remote: Annotated[str | None, Parameter(alias="-r")] = None,
     jobs: Annotated[int | None, Parameter(alias="-j")] = None,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     licence: str | None = None,
+    every: Annotated[bool, Parameter(name="--all", negative="")] = False,
     repo: Path = Path(),
 ) -> None:
     """Share runs and data versions with a team.
@@ -36,9 +40,11 @@ def main(
     Parameters
     ----------
     action
-        push or fetch runs; publish, get or show a version; list them all.
+        push or fetch runs; publish, get or show a version; list them all; diff two of them.
     name
         The version.
+    other
+        For `diff`, the version to compare with it, as a rule the newer one.
     remote
         A DVC remote, by default the default one.
     jobs
@@ -47,11 +53,14 @@ def main(
         The new folder that `get` writes to; named as the version by default.
     licence
         That of the data, for `publish`; by default what data/README.md says.
+    every
+        Have `diff` print metrics that are equal, too.
     repo
         A folder of the repository.
     """
-    if (action in NAMED) != (name is not None):
-        raise UserError(f"{action} takes {'the name of a version' if action in NAMED else 'no name'}")
+    names = [one for one in (name, other) if one is not None]
+    if len(names) != NAMES.get(action, 0):
+        raise UserError(f"{action} takes {WORDS[NAMES.get(action, 0)]} (given: {', '.join(names) or 'none'})")
     with versions.opened(repo) as opened:
         if action in ("push", "fetch"):
             _runs(opened, action, remote, jobs)
@@ -61,6 +70,8 @@ def main(
                 print(f"{one}: {card['commit'][:9]}, {len(card['outputs'])} outputs, {card['bytes']:,} bytes")
         elif action == "show":
             print(versions.text(versions.read(opened, str(name))), end="")
+        elif action == "diff":
+            print(difference.between(opened, str(name), str(other), remote, every), end="")
         elif action == "publish":
             versions.publish(opened, str(name), licence, remote)
         else:

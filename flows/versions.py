@@ -7,7 +7,7 @@ it for `rev`, and nothing of it can change without a new name.
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -109,6 +109,25 @@ def fetch(repo: Any, found: list[Output], remote: str | None) -> None:
                 )
 
 
+def files(repo: Any, name: str, paths: Collection[str], remote: str | None, scratch: Path) -> dict[str, Path]:
+    """Where to read these outputs of the version, which are files: in the cache, or below `scratch` what git holds.
+
+    Nothing but their objects is fetched.
+
+    Raises:
+        UserError: an object is damaged or missing on the remote.
+    """
+    if not paths:
+        return {}
+    with repo.switch(name):
+        found = list(_outputs(repo, remote, paths))
+        fetch(repo, found, remote)
+        for output in found:
+            if not output.objects:
+                _write(repo, output, scratch / output.path)
+        return {o.path: Path(repo.cache.local.oid_to_path(o.hash)) if o.objects else scratch / o.path for o in found}
+
+
 def read(repo: Any, name: str) -> dict[str, Any]:
     """The card of a version.
 
@@ -152,10 +171,12 @@ def opened(root: Path) -> Iterator[Any]:
         raise UserError(" ".join(str(error).split())) from error
 
 
-def _outputs(repo: Any, remote: str | None) -> Iterator[Output]:
-    """The outputs of all stages and .dvc files of the commit that `repo` stands at, by path."""
+def _outputs(repo: Any, remote: str | None, only: Collection[str] | None = None) -> Iterator[Output]:
+    """The outputs of all stages and .dvc files of the commit that `repo` stands at, or those of `only`, by path."""
     by_path = {repo.fs.relpath(out.fs_path, repo.root_dir): out for out in repo.index.outs if out.is_in_repo}
     for path, out in sorted(by_path.items()):
+        if only is not None and path not in only:
+            continue
         if not out.hash_info:
             raise UserError(f"'{path}' was never computed: run it, and commit dvc.lock")
         objects = set().union(*out.get_used_objs(remote=remote).values()) if out.use_cache else set()
@@ -168,10 +189,10 @@ def _outputs(repo: Any, remote: str | None) -> Iterator[Output]:
 def _all_committed(repo: Any) -> None:
     changed = _git(repo, "status", "--porcelain").stdout.splitlines()
     if changed:
-        raise UserError(f"not everything is committed: {_some([line[3:] for line in changed])}")
+        raise UserError(f"not everything is committed: {some([line[3:] for line in changed])}")
     status = {name: what for name, what in repo.status().items() if what != ["always changed"]}
     if status:
-        raise UserError(f"the data is not that of dvc.lock: {_some(sorted(status))}; run it, and commit")
+        raise UserError(f"the data is not that of dvc.lock: {some(sorted(status))}; run it, and commit")
 
 
 def _all_pushed(repo: Any, found: list[Output], remote: str | None) -> None:
@@ -180,7 +201,7 @@ def _all_pushed(repo: Any, found: list[Output], remote: str | None) -> None:
     away = set(status.new) | set(status.missing)
     lacking = [output.path for output in found if output.objects & away]
     if lacking:
-        raise UserError(f"not on the remote: {_some(lacking)}; dvc push, or python -m flows.share push, first")
+        raise UserError(f"not on the remote: {some(lacking)}; dvc push, or python -m flows.share push, first")
 
 
 def _card(repo: Any, found: list[Output], licence: list[str] | str) -> dict[str, Any]:
@@ -221,8 +242,9 @@ def _write(repo: Any, output: Output, target: Path) -> None:
         shutil.copyfile(repo.cache.local.oid_to_path(output.hash), target)
 
 
-def _some(names: list[str], most: int = 5) -> str:
-    more = [f"{len(names) - most} more"] if len(names) > most else []
+def some(names: list[str], most: int = 5) -> str:
+    """The first of the names, and how many more there are."""
+    more = [f"{len(names) - most:,} more"] if len(names) > most else []
     return ", ".join([*names[:most], *more])
 
 
