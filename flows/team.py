@@ -25,6 +25,7 @@ from stages.command import run
 from stages.errors import UserError
 
 ROOT = Path(__file__).parents[1]
+DEFAULTS = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # Prefect's 10 are most of what a short stage takes in a pool
 POOLS = ("cpu", "gpu")
 REPOSITORY = "GLIAFLOW_REPOSITORY"  # fills the parameter of that name in prefect.yaml
 
@@ -102,7 +103,7 @@ def _become(*line: str) -> None:
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     own = {"PYTHONPATH": path, "PATH": programs}
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "prefect", *line], {**os.environ, **own})
+    os.execve(sys.executable, [sys.executable, "-m", "prefect", *line], {**DEFAULTS, **os.environ, **own})
 
 
 if __name__ == "__main__":
