@@ -13,6 +13,7 @@ from flows.run_git import git
 from stages.errors import UserError
 
 FOLDER = "GLIAFLOW_WORKSPACES"  # names the folder that they are kept in
+WANTED = "refs/gliaflow/wanted"
 KEPT = ("/.state", "/.dvc/config.local", "/.dvc/tmp")  # from the run before, .state for a training that was killed
 CONFIG = """\
 [core]
@@ -59,10 +60,12 @@ def _switch(root: Path, repository: str, rev: str) -> None:
     if not (root / ".git/HEAD").exists():
         root.mkdir(exist_ok=True)
         git(root, "init", "--quiet")
+        git(root, "remote", "add", "origin", repository)
     for stale in (root / ".git").glob("*.lock"):  # of one that was killed: nobody else is in here
         stale.unlink()
-    git(root, "fetch", "--quiet", "--force", "--tags", repository, rev)
-    git(root, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
+    heads = "+refs/heads/*:refs/remotes/origin/*"
+    git(root, "fetch", "--quiet", "--force", "--prune", "--tags", "origin", heads, f"+{rev}:{WANTED}")
+    git(root, "checkout", "--quiet", "--force", "--detach", WANTED)
     git(root, "clean", "-ffdxq", *(f"--exclude={path}" for path in KEPT))
 
 

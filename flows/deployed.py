@@ -71,32 +71,26 @@ def repro(
     """The whole graph: `flags` are keywords of `flows.repro.reproduce`.
 
     With `repository` at its commit `rev`, in a workspace of its own; what was computed is then pushed to the remote.
-    Otherwise in the workspace at `root`.
+    Otherwise in the workspace at `root`. It raises, where others return a state: only so does Prefect try it again.
     """
-    try:
-        if repository is None:
-            return reproduce(root, targets, jobs=jobs, pools=True, **(flags or {}))
-        apart_from_engine()
-        with checked_out(repository, rev) as top:
-            same_packages(top)
-            try:
-                return reproduce(top, targets, jobs=jobs, pools=True, **{"pull": True, **(flags or {})})
-            finally:
-                with versions.opened(top) as opened:
-                    insist(lambda: Remote(opened).push())
-    except (DvcException, GliaflowError) as error:
-        return Failed(message=one_line(str(error)))
+    if repository is None:
+        return reproduce(root, targets, jobs=jobs, pools=True, **(flags or {}))
+    apart_from_engine()
+    with checked_out(repository, rev) as top:
+        same_packages(top)
+        try:
+            return reproduce(top, targets, jobs=jobs, pools=True, **{"pull": True, **(flags or {})})
+        finally:
+            with versions.opened(top) as opened:
+                insist(lambda: Remote(opened).push())
 
 
 @flow(validate_parameters=False)
 def publish(name: str, repository: str, rev: str = "main", licence: str | None = None) -> Any:
     """Name the data of a commit whose data is on the remote already."""
-    try:
-        with checked_out(repository, rev) as top, versions.opened(top) as opened:
-            insist(opened.pull)
-            versions.publish(opened, name, licence, None)
-    except (DvcException, GliaflowError) as error:
-        return Failed(message=one_line(str(error)))
+    with checked_out(repository, rev) as top, versions.opened(top) as opened:
+        insist(opened.pull)
+        versions.publish(opened, name, licence, None)
     return Completed(message=f"published {name}")
 
 
@@ -106,7 +100,7 @@ def check_data(repository: str, rev: str = "main") -> Any:
     try:
         with checked_out(repository, rev) as top:
             pinned = load(DownloadParams, "lgg.download", top / "params.yaml").version
-        newest = kaggle_source.newest()
+        newest = insist(kaggle_source.newest)
     except GliaflowError as error:
         return Failed(message=one_line(str(error)))
     row = {"data set": kaggle_source.PAGE, "pinned": pinned, "newest": newest}

@@ -3,6 +3,7 @@
 What runs there is the flow `stage` of flows/deployed.py, as the deployment `stage/POOL`.
 """
 
+import os
 import re
 import threading
 import time
@@ -36,8 +37,8 @@ from stages.errors import UserError
 
 FLOW = "stage"  # of the deployments
 REFUSED = "Refused"  # the name of the state of one that the user must mend
-BEAT_SECONDS = 10.0  # between two signs of life of a stage
-LEASE_SECONDS = 60.0  # without one, it is lost
+LEASE_SECONDS = float(os.environ.get("GLIAFLOW_LEASE_SECONDS", "60"))  # without a sign of life a stage is lost
+BEAT_SECONDS = LEASE_SECONDS / 6  # between two of them
 PENDING_SECONDS = 150.0  # that a host may take from having it to beginning it
 LOSSES = 3  # of one stage, before it fails
 POLL_SECONDS = 0.5

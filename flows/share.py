@@ -61,6 +61,7 @@ def main(
     names = [one for one in (name, other) if one is not None]
     if len(names) != NAMES.get(action, 0):
         raise UserError(f"{action} takes {WORDS[NAMES.get(action, 0)]} (given: {', '.join(names) or 'none'})")
+    target = (out or Path(str(name))).absolute()
     with versions.opened(repo) as opened:
         if action in ("push", "fetch"):
             _runs(opened, action, remote, jobs)
@@ -75,7 +76,7 @@ def main(
         elif action == "publish":
             versions.publish(opened, str(name), licence, remote)
         else:
-            versions.get(opened, str(name), (out or Path(str(name))).absolute(), remote)
+            versions.get(opened, str(name), target, remote)
 
 
 def _runs(repo: Any, action: str, name: str | None, jobs: int | None) -> None:

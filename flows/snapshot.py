@@ -32,7 +32,7 @@ def snapshot(top: Path, without: Iterable[str] = ()) -> str:
         real = Path(top, git(top, "rev-parse", "--git-path", "index").stdout.strip())
         for tries in range(TRIES, 0, -1):
             if real.exists():
-                shutil.copyfile(real, index["GIT_INDEX_FILE"])
+                shutil.copy2(real, index["GIT_INDEX_FILE"])  # its time too: git looks again at files as new as it
             lines = ["add", "--update", "--pathspec-from-file=-", "--pathspec-file-nul"]
             added = git(top, *lines, input=f":(top)\0{left_out}", env=index, check=tries == 1)
             if not added.returncode:

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -163,9 +163,9 @@ def listed(repo: Any) -> list[str]:
 
 @contextmanager
 def opened(root: Path) -> Iterator[Any]:
-    """The repository that `root` lies in."""
+    """The repository that `root` lies in, seen from there."""
     try:
-        with dvc_silent(), Repo(str(root)) as repo:
+        with chdir(root), dvc_silent(), Repo() as repo:
             yield repo
     except DvcException as error:
         raise UserError(" ".join(str(error).split())) from error

@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from flows.repro import reproduce
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 250  # that a command may take
+PATIENCE_SECONDS = 90
 
 
 class Project:
@@ -132,3 +135,11 @@ def ours(root: Path, targets: list[str] | None = None, **flags: Any) -> list[str
         return reproduce(root, targets, jobs=3, **flags)
     except ReproductionError as error:
         return str(error)
+
+
+def soon(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, pause: float = 0.2) -> Any:
+    """What `condition` returns, once that is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(pause)
+    return found

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
 from flows.repro import reproduce
-from tests.flows.repos import ROOT, Project
+from tests.flows.repos import PATIENCE_SECONDS, ROOT, Project, soon
 from tests.flows.test_kills import mine
 
-PATIENCE_SECONDS = 60
 STAGES: dict[str, Any] = {
     "one": {"cmd": "echo hello from one; cp seed.txt one.txt", "deps": ["seed.txt"], "outs": ["one.txt"]},
     "two": {"cmd": "cp one.txt two.txt; echo '{\"score\": 0.5}' > m.json", "deps": ["one.txt"], "outs": ["two.txt"]},
@@ -47,14 +45,6 @@ def client(api: str) -> Iterator[SyncPrefectClient]:
     assert api.startswith("http://127.0.0.1:")
     with get_client(sync_client=True) as made:
         yield made
-
-
-def soon(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
-    """What `condition` returns, once that is something."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return found
 
 
 def last_run(client: SyncPrefectClient, project: Project) -> FlowRun:
@@ -139,7 +129,7 @@ def test_the_console_shows_the_stages_and_nothing_of_the_server(project: Project
 
 SERVE = """
 import sys
-from flows.repro import repro
+from flows.deployed import repro
 repro.serve(name="here", parameters={"root": sys.argv[1]})
 """
 

@@ -1,7 +1,8 @@
 """A loopback stand-in for Kaggle's API and for the storage behind its signed links, with faults by script.
 
-It speaks what the installed client calls: POST /v1/security.OAuthService/IntrospectToken, and POST
-/v1/datasets.DatasetApiService/DownloadDataset, which redirects to the storage: another host, where GET does ranges.
+It speaks what the installed client calls, all POST: /v1/security.OAuthService/IntrospectToken, and of
+/v1/datasets.DatasetApiService both GetDataset and DownloadDataset, which redirects to the storage: another host, where
+GET does ranges.
 The client follows the redirect by itself (a request without Range); the stage then asks again, with Range.
 """
 
@@ -136,6 +137,8 @@ class _Api(_Handler):
         if self.path.endswith("OAuthService/IntrospectToken"):
             active = request["token"] == TOKEN
             return self.json(200, {"active": active, "username": USER if active else ""})
+        if self.path.endswith("DatasetApiService/GetDataset"):
+            return self.shown(authorization)
         assert self.path == "/v1/datasets.DatasetApiService/DownloadDataset", self.path
         self.kaggle.downloads.append(request)
         self.kaggle.authorizations.append(authorization)
@@ -147,6 +150,15 @@ class _Api(_Handler):
         if request["datasetVersionNumber"] != self.kaggle.version:
             return self.json(404, {"code": 404, "message": f"Not found: {TOKEN}"})
         return self.answer(302, {"Location": self.kaggle.link}, b"")
+
+    def shown(self, authorization: str | None) -> None:
+        """What the data set's page knows."""
+        fault = self.kaggle.api_faults.popleft() if self.kaggle.api_faults else None
+        if isinstance(fault, Answer):
+            return self.answer(fault.status, fault.headers, fault.body)
+        if not self.kaggle.knows(authorization):
+            return self.json(401, {"code": 401, "message": f"Unauthenticated: {authorization}"})
+        return self.json(200, {"ref": "owner/set", "currentVersionNumber": self.kaggle.version})
 
     def json(self, status: int, content: dict[str, Any]) -> None:
         self.answer(status, {"Content-Type": "application/json"}, json.dumps(content).encode())

@@ -21,6 +21,7 @@ from kagglesdk import kaggle_env
 
 from stages.errors import BadInput, BadParameters, GliaflowError, Refused, TransientError
 from stages.lgg.download import DownloadParams, place_archive
+from stages.lgg.kaggle_source import newest
 from stages.params import load
 from tests.stages.lgg.kaggle_server import PAGE, SIGNATURE, TOKEN, USER, Answer, Cut, Kaggle, serving
 
@@ -516,3 +517,15 @@ def test_a_part_survives_the_end_of_the_process(kaggle: Kaggle, end: signal.Sign
     place()
     assert arrived()
     assert kaggle.asked == ["bytes=0-", f"bytes={len(part)}-"]
+
+
+@pytest.mark.usefixtures("token")
+def test_the_newest_version_is_what_kaggle_shows(kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch) -> None:
+    kaggle.version = 7
+    assert newest() == 7
+    kaggle.api_faults.append(Answer(503))
+    with pytest.raises(TransientError, match="Kaggle: the answer was 503"):
+        newest()
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "wrong")
+    with pytest.raises(Refused, match="token"):
+        newest()

@@ -1,0 +1,176 @@
+"""What prefect.yaml deploys, by a real worker: the night's run, a data version, and the look for newer data."""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kagglesdk import kaggle_env
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from ruamel.yaml import YAML
+
+from flows import team as team_cli
+from flows.deployed import check_data, same_packages
+from stages.errors import UserError
+from tests.flows.repos import ROOT, Project, soon
+from tests.flows.servers import postgres
+from tests.flows.team import Team, team
+from tests.flows.test_remote import ran
+from tests.stages.lgg.kaggle_server import TOKEN, Kaggle, serving
+
+EVERY = timedelta(seconds=3)  # far less than the run takes
+GRAPH: dict[str, Any] = {
+    "one": {
+        "cmd": "echo one >> ran.log; mkdir BUSY || exit 9; sleep 8; cp seed.txt one.txt; rmdir BUSY",
+        "deps": ["seed.txt"],
+        "outs": ["one.txt"],
+    },
+    "two": {"cmd": "echo two >> ran.log; cp one.txt two.txt", "deps": ["one.txt"], "outs": ["two.txt"]},
+}
+
+
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """A team with one host for the pool cpu."""
+    folder = tmp_path_factory.mktemp("team")
+    with postgres(folder) as database, team(folder, database) as made:
+        made.join("n", "cpu")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pipeline(crew: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The repository whose main branch the deployments name; nothing of it was ever computed."""
+    made = crew.project(tmp_path_factory.mktemp("pipeline") / "project", crew.origin)
+    made.write({
+        "seed.txt": "1\n",
+        ".gitignore": "ran.log\n",
+        "data/README.md": "| Licence | CC0 |\n",
+        "params.yaml": "lgg:\n  download:\n    source: kaggle\n    version: 2\n    sha256: null\n",
+    })  # fmt: skip
+    graph = {name: {**stage, "cmd": stage["cmd"].replace("BUSY", f"{made.root}/busy")} for name, stage in GRAPH.items()}
+    made.pipeline(graph)
+    made.commit()
+    made.run("git", "push", "--quiet", "origin", "HEAD:main")
+    return made
+
+
+def runs(client: SyncPrefectClient, name: str) -> list[FlowRun]:
+    """Those of a deployment that were not left in the future, the oldest first."""
+    only = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[client.read_deployment_by_name(name).id]))
+    found = client.read_flow_runs(flow_run_filter=only, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+    return [run for run in found if run.state and not run.state.is_scheduled()]
+
+
+def test_the_night_comes_by_its_schedule_and_one_run_at_a_time(crew: Team, pipeline: Project, tmp_path: Path) -> None:
+    with crew.client() as client:
+        nightly = client.read_deployment_by_name("repro/nightly")
+        (schedule,) = nightly.schedules
+        assert (schedule.schedule.cron, schedule.schedule.timezone) == ("0 3 * * *", "UTC")  # type: ignore[union-attr]
+        assert runs(client, "repro/nightly") == []
+        soon_and_often = IntervalSchedule(interval=EVERY, anchor_date=datetime.now(UTC) + timedelta(seconds=3))
+        moved = DeploymentScheduleUpdate(schedule=soon_and_often)
+        client.update_deployment(nightly.id, DeploymentUpdate(schedules=[moved]))
+
+        def states() -> list[str | None]:
+            return [run.state_name for run in runs(client, "repro/nightly")]
+
+        assert soon(lambda: "Completed" in states() and states().count("Cancelled") >= 2), states()
+        client.update_deployment(nightly.id, DeploymentUpdate(paused=True))
+        first, *others = runs(client, "repro/nightly")
+        assert first.state_name == "Completed"
+        assert first.end_time
+        assert first.expected_start_time
+        during = [run for run in others if run.expected_start_time and run.expected_start_time < first.end_time - EVERY]
+        assert during
+        assert {run.state_name for run in during} == {"Cancelled"}
+        assert soon(lambda: not {"Running", "Pending"} & set(states()))
+    mate = pipeline.copy(tmp_path / "mate")
+    shutil.rmtree(mate.root / ".dvc/cache", ignore_errors=True)
+    mate.flow("--pull")
+    assert ran(mate) == []
+    assert (mate.root / "two.txt").read_text() == "1\n"
+
+
+def test_a_version_is_published_by_a_deployment(pipeline: Project) -> None:
+    pipeline.flow("--pull")
+    pipeline.commit()
+    pipeline.run("git", "push", "--quiet", "origin", "HEAD:main")
+    pipeline.run(sys.executable, "-m", "flows.share", "push")
+    line = [sys.executable, "-m", "prefect", "deployment", "run", "publish/version", "--param", "name=v1", "--watch"]
+    ended = pipeline.run(*line)
+    assert "finished successfully" in ended.stdout, ended.stdout
+    pipeline.run("git", "fetch", "--quiet", "--tags", "origin")
+    assert "v1: " in pipeline.run(sys.executable, "-m", "flows.share", "list").stdout
+
+
+def looked(crew: Team, origin: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """How the look for newer data ends."""
+    monkeypatch.setenv("GLIAFLOW_WORKSPACES", str(home))
+    with temporary_settings({PREFECT_API_URL: crew.server.url, PREFECT_HOME: home}):
+        found: Any = check_data(repository=str(origin), return_state=True)
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()
+        return found
+
+
+@pytest.mark.usefixtures("pipeline")
+def test_newer_data_fails_loudly_and_changes_nothing(
+    crew: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
+    with serving(Kaggle(b"")) as server:
+        monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, server.api_url)
+        same = looked(crew, crew.origin, tmp_path, monkeypatch)
+        assert (same.is_completed(), same.message) == (True, "version 2 is the newest")
+        server.version = 3
+        newer = looked(crew, crew.origin, tmp_path, monkeypatch)
+    assert (newer.is_failed(), newer.name) == (True, "NewData")
+    assert str(newer.message).startswith("Kaggle has version 3 of lgg-mri-segmentation, and lgg.download.version is 2")
+
+
+def test_every_deployment_of_the_file_is_there(crew: Team) -> None:
+    names = {"stage/gpu", "stage/cpu", "repro/nightly", "publish/version", "check-data/weekly"}
+    written = YAML(typ="safe", pure=True).load((ROOT / "prefect.yaml").read_text())["deployments"]
+    with crew.client() as client:
+        found = {name: client.read_deployment_by_name(name) for name in names}
+        pools = {name: one.work_pool_name for name, one in found.items()}
+        assert pools == {name: "gpu" if name == "stage/gpu" else "cpu" for name in names}
+        assert {one.name for one in found.values()} == {one["name"] for one in written}
+        assert found["repro/nightly"].concurrency_options.collision_strategy.value == "CANCEL_NEW"  # type: ignore[union-attr]
+        assert {schedule.schedule.cron for schedule in found["check-data/weekly"].schedules} == {"0 5 * * 1"}  # type: ignore[union-attr]
+
+
+def test_pools_are_made_once_and_limits_set(crew: Team) -> None:
+    with crew.client() as client:
+        team_cli.pools({})
+        before = {pool.name: pool.id for pool in client.read_work_pools()}
+        team_cli.pools({"gpu": 4, "tpu": None})
+        after = {pool.name: pool for pool in client.read_work_pools()}
+        assert {name: after[name].id for name in before} == before
+        assert (after["gpu"].concurrency_limit, after["tpu"].type) == (4, "process")
+        team_cli.pools({"gpu": None})
+        assert client.read_work_pool("gpu").concurrency_limit is None
+
+
+def test_other_packages_than_the_pinned_ones_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "requirements.lock").write_text("numpy==1\n")
+    same_packages(tmp_path)  # another project
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows/deployed.py").touch()
+    with pytest.raises(UserError, match=re.escape("another requirements.lock: git pull there")):
+        same_packages(tmp_path)
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    same_packages(tmp_path)
