@@ -8,7 +8,9 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # stages run as `python -m stages…`: let that be the environment's python
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test lint lock clean
+.PHONY: install run test lint lock pools deploy worker clean
+
+install: $(READY)  ## the environment alone
 
 run: $(READY)  ## the whole pipeline on the parameters in params.yaml, then one table of all metrics
 	$(BIN)/python -m flows.repro
@@ -24,6 +26,15 @@ lint: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+pools: $(READY)  ## the work pools of a team, on the Prefect server that PREFECT_API_URL names
+	$(BIN)/python -m flows.team pools
+
+deploy: $(READY)  ## these, and all that prefect.yaml deploys
+	$(BIN)/python -m flows.team deploy
+
+worker: $(READY)  ## run stages of the team on this host: make worker POOL=gpu
+	exec $(BIN)/python -m flows.team worker $(POOL)
 
 lock: $(READY)  ## pin the newest versions that pyproject.toml admits
 	$(BIN)/uv pip compile -q --upgrade --universal --no-header --no-annotate --group dev pyproject.toml -o requirements.lock

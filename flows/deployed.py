@@ -34,6 +34,7 @@ from stages.params import load
 
 ENGINE = Path(__file__).parents[1]
 PINNED = "requirements.lock"
+RETRY_SECONDS = 60  # before a whole run is tried once more
 DRAIN_SECONDS = 10.0  # for lines that the server has not got yet
 
 
@@ -59,7 +60,7 @@ def stage(
     return Completed(message=made(Outcome.RESTORED if known else Outcome.RUN, record))
 
 
-@flow(validate_parameters=False)
+@flow(validate_parameters=False, retries=1, retry_delay_seconds=RETRY_SECONDS)
 def repro(
     root: str = ".",
     targets: list[str] | None = None,
@@ -85,7 +86,7 @@ def repro(
                 insist(lambda: Remote(opened).push())
 
 
-@flow(validate_parameters=False)
+@flow(validate_parameters=False, retries=1, retry_delay_seconds=RETRY_SECONDS)
 def publish(name: str, repository: str, rev: str = "main", licence: str | None = None) -> Any:
     """Name the data of a commit whose data is on the remote already."""
     with checked_out(repository, rev) as top, versions.opened(top) as opened:

@@ -8,7 +8,9 @@ python -m flows.team worker gpu            # run stages of that pool on this hos
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -35,6 +37,7 @@ def main(
     pool: str | None = None,
     *,
     limit: Annotated[int | None, Parameter(alias="-l")] = None,
+    secret: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     repository: str | None = None,
 ) -> None:
     """Set a team's Prefect server up, and join it.
@@ -44,10 +47,12 @@ def main(
     action
         pools: make what is missing of the pools cpu and gpu. deploy: that, and all of prefect.yaml. worker: run stages.
     pool
-        The pool that the worker serves, or that `limit` is for.
+        The pool that the worker serves, or that `limit` and `secret` are for.
     limit
         How many runs at once: of the whole pool, or of this worker, by default one for each GPU, in other pools for
         each CPU.
+    secret
+        NAME=BLOCK: have all runs of the pool find the value of that Prefect Secret block in the variable NAME.
     repository
         Where the workers get commits from; by default the git remote of this checkout.
     """
@@ -57,8 +62,13 @@ def main(
         raise UserError(f"--limit is {limit}; at least one run must be possible")
     if action == "worker":
         work(pool or "", limit)
+    if (limit or secret) and not pool:
+        raise UserError("--limit and --secret are for one pool: name it, as in `pools gpu --limit 4`")
+    given = dict(one.partition("=")[::2] for one in secret)
+    if not all(name.isidentifier() and block for name, block in given.items()):
+        raise UserError(f"--secret is {' '.join(secret)}; it must be NAME=BLOCK, as AWS_SECRET_ACCESS_KEY=team-key")
     try:
-        pools({pool: limit} if pool else {})
+        pools(pool, limit, given)
     except HTTPError as error:
         raise UserError(f"{PREFECT_API_URL.value()}: {error}; is the server there?") from error
     if action == "deploy":
@@ -67,10 +77,14 @@ def main(
         _become("--no-prompt", "deploy", "--all")
 
 
-def pools(limits: dict[str, int | None]) -> None:
-    """Make the pools that are not there yet; of those in `limits` set how many runs there are at once, None for any."""
+def pools(pool: str | None = None, limit: int | None = None, secrets: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Make the pools that are not there yet; of `pool` set how many runs there are at once, and add its secrets.
+
+    A secret is a reference, which a worker resolves when it starts a run; prefect.yaml is no place for one, since
+    `prefect deploy` would write the value into the deployment.
+    """
     with get_client(sync_client=True) as client:
-        for name in sorted({*POOLS, *limits}):
+        for name in sorted({*POOLS, *filter(None, [pool])}):
             try:
                 client.read_work_pool(name)
             except ObjectNotFound:
@@ -80,8 +94,13 @@ def pools(limits: dict[str, int | None]) -> None:
                     print(f"made pool {name}")
                 except ObjectAlreadyExists:  # somebody else did, just now
                     pass
-            if name in limits:
-                client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limits[name]))
+        if pool and limit:
+            client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit))
+        if pool and secrets:
+            template = client.read_work_pool(pool).base_job_template
+            default = template["variables"]["properties"]["env"].setdefault("default", {})
+            default |= {variable: f"{{{{ prefect.blocks.secret.{block} }}}}" for variable, block in secrets.items()}
+            client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
 
 
 def work(pool: str, limit: int | None) -> None:

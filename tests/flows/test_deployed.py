@@ -155,14 +155,15 @@ def test_every_deployment_of_the_file_is_there(crew: Team) -> None:
 
 def test_pools_are_made_once_and_limits_set(crew: Team) -> None:
     with crew.client() as client:
-        team_cli.pools({})
+        team_cli.pools()
         before = {pool.name: pool.id for pool in client.read_work_pools()}
-        team_cli.pools({"gpu": 4, "tpu": None})
+        team_cli.pools("gpu", 4)
+        team_cli.pools("tpu")
         after = {pool.name: pool for pool in client.read_work_pools()}
         assert {name: after[name].id for name in before} == before
         assert (after["gpu"].concurrency_limit, after["tpu"].type) == (4, "process")
-        team_cli.pools({"gpu": None})
-        assert client.read_work_pool("gpu").concurrency_limit is None
+        team_cli.pools()
+        assert client.read_work_pool("gpu").concurrency_limit == 4
 
 
 def test_other_packages_than_the_pinned_ones_are_refused(tmp_path: Path) -> None:

@@ -4,13 +4,17 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from prefect.blocks.system import Secret
 
+from flows.team import pools
 from tests.flows.repos import Project, copies, soon
 from tests.flows.servers import postgres
 from tests.flows.team import Team, team, unique
@@ -85,9 +89,15 @@ def test_stages_on_another_host_leave_what_a_local_run_leaves(project: Project, 
     assert "train: to run: p 2 → 3" in ended.stdout
 
 
-def test_its_lines_come_here_and_its_retries_and_gpus_are_those_of_the_host(project: Project, crew: Team) -> None:
-    name = unique("retry")
-    flaky = "echo device $CUDA_VISIBLE_DEVICES; test -e tried || { touch tried; exit 75; }; cp seed.txt o.txt"
+def test_lines_come_here_and_retries_gpus_and_secrets_are_those_of_the_host(
+    project: Project, crew: Team
+) -> None:
+    name, secret = unique("retry"), uuid.uuid4().hex
+    with crew.client():
+        Secret(value=secret).save("team-key", overwrite=True)
+        pools("gpu", secrets={"TEAM_KEY": "team-key"})
+    device = "echo device $CUDA_VISIBLE_DEVICES; test -e tried || { touch tried; exit 75; }"
+    flaky = f"{device}; printf %s $TEAM_KEY | sha256sum | cut -c1-64 > o.txt"
     meta = GPU | {"retries": 1, "retry_delay": 0.1}
     project.write({"seed.txt": "1\n"})
     project.pipeline({
@@ -101,9 +111,14 @@ def test_its_lines_come_here_and_its_retries_and_gpus_are_those_of_the_host(proj
     assert "bad | the reason" in shown
     assert "bad: failed: in pool 'gpu': on " in ended.stdout
     assert "exited with 3" in ended.stderr
-    assert (project.root / "o.txt").read_text() == "1\n"
+    assert (project.root / "o.txt").read_text() == sha256(secret.encode()).hexdigest() + "\n"
     (run,) = crew.runs(name)
     assert run.state_name == "Completed"
+    with crew.client() as client:
+        shown = [str(run), str(client.read_work_pool("gpu")), str(client.read_deployment_by_name("stage/gpu"))]
+        shown += [log.message for log in client.read_logs()]
+    said = [*shown, ended.stdout, ended.stderr, crew.hosts["b"].log()]
+    assert secret not in "".join([*said, (project.root / "dvc.lock").read_text()])
 
 
 def test_a_host_takes_as_many_stages_as_it_has_gpus_each_on_its_own(project: Project, tmp_path: Path) -> None:
