@@ -64,7 +64,7 @@ def _switch(root: Path, repository: str, rev: str) -> None:
     for stale in (root / ".git").glob("*.lock"):  # of one that was killed: nobody else is in here
         stale.unlink()
     heads = "+refs/heads/*:refs/remotes/origin/*"
-    git(root, "fetch", "--quiet", "--force", "--prune", "--tags", "origin", heads, f"+{rev}:{WANTED}")
+    git(root, "fetch", "--quiet", "--force", "--tags", "origin", heads, f"+{rev}:{WANTED}")
     git(root, "checkout", "--quiet", "--force", "--detach", WANTED)
     git(root, "clean", "-ffdxq", *(f"--exclude={path}" for path in KEPT))
 

@@ -21,6 +21,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from tests.flows.repos import ROOT, Project, environment, soon
 
 LEASE_SECONDS = 6  # short: a test waits for it
+S3_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 GPUS = "#!/bin/sh\ncase $* in *query*) printf '0, GPU-a\\n1, GPU-b\\n';; *) printf 'GPU 0: x (UUID: GPU-a)\\n';; esac\n"
 
 
@@ -78,6 +79,7 @@ class Host:
             "GLIAFLOW_WORKSPACES": str(self.folder / "workspaces"),
             "GLIAFLOW_LEASE_SECONDS": str(LEASE_SECONDS),
             "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+            **S3_KEYS,
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
             **self.extra,
         }
@@ -139,7 +141,7 @@ class Team:
 
     def member(self, home: Path) -> dict[str, str]:
         """The environment of somebody at a laptop."""
-        return environment(home, self.server.url) | {"GLIAFLOW_LEASE_SECONDS": str(LEASE_SECONDS)}
+        return environment(home, self.server.url) | {"GLIAFLOW_LEASE_SECONDS": str(LEASE_SECONDS), **S3_KEYS}
 
     @contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:

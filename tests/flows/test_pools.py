@@ -16,9 +16,10 @@ from prefect.blocks.system import Secret
 
 from flows.team import pools
 from tests.flows.repos import Project, copies, soon
-from tests.flows.servers import postgres
+from tests.flows.servers import postgres, refusing, s3
 from tests.flows.team import Team, team, unique
 
+FEW_FILES = 8
 FILES = 3000  # so many that sending them takes a while
 SERVER_AWAY_SECONDS = 20
 GPU = {"pool": "gpu", "gpus": 1}
@@ -89,9 +90,7 @@ def test_stages_on_another_host_leave_what_a_local_run_leaves(project: Project, 
     assert "train: to run: p 2 → 3" in ended.stdout
 
 
-def test_lines_come_here_and_retries_gpus_and_secrets_are_those_of_the_host(
-    project: Project, crew: Team
-) -> None:
+def test_lines_come_here_and_retries_gpus_and_secrets_are_those_of_the_host(project: Project, crew: Team) -> None:
     name, secret = unique("retry"), uuid.uuid4().hex
     with crew.client():
         Secret(value=secret).save("team-key", overwrite=True)
@@ -129,6 +128,25 @@ def test_a_host_takes_as_many_stages_as_it_has_gpus_each_on_its_own(project: Pro
     project.commit()
     project.run(*line())
     assert {(project.root / f"{name}.txt").read_text() for name in ("one", "two")} == {"0\n", "1\n"}
+
+
+def test_a_remote_that_refuses_every_third_request_is_asked_again(project: Project, tmp_path: Path) -> None:
+    with s3(tmp_path) as store, refusing(store.endpoint, every=3) as proxy:
+        project.dvc("remote", "add", "--default", "bucket", f"s3://{store.bucket}/refusing")
+        project.dvc("remote", "modify", "bucket", "endpointurl", proxy.url)
+        project.write({"seed.txt": "1\n"})
+        many = f"mkdir many; for i in $(seq {FEW_FILES}); do cat one.txt > many/$i; echo $i >> many/$i; done"
+        project.pipeline({
+            "one": copies("seed.txt", "one.txt"),
+            "many": {"cmd": many, "deps": ["one.txt"], "outs": ["many"], "meta": GPU},
+            "last": {"cmd": "cat many/* > last.txt", "deps": ["many"], "outs": ["last.txt"], "meta": GPU},
+        })  # fmt: skip
+        project.commit()
+        twin = project.copy(tmp_path / "other" / "twin")
+        project.run(*line())
+        assert proxy.refused > 10
+    twin.flow()
+    assert project.left() == twin.left()
 
 
 def test_cancelling_the_caller_ends_what_runs_there(project: Project, crew: Team, tmp_path: Path) -> None:
