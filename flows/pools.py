@@ -23,7 +23,7 @@ from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Cancelling, Crashed
+from prefect.states import Cancelled, Cancelling, Crashed
 
 from flows import parcel, snapshot
 from flows.graph import Graph, Stage
@@ -171,7 +171,8 @@ class Errand(Job):
                     for line in lines.new(client):
                         show(line, True)
                     if self._stop.is_set() and not stopping:
-                        client.set_flow_run_state(run.id, Cancelling())
+                        waits = run.state and run.state.is_scheduled()  # there is nobody to end it
+                        client.set_flow_run_state(run.id, Cancelled() if waits else Cancelling())
                         stopping = time.monotonic()
                 except ObjectNotFound:
                     raise DvcException("its run was deleted on the Prefect server") from None

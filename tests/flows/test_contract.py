@@ -144,6 +144,19 @@ def test_save_hashes_and_commit_caches_without_the_run_cache(repo: Repo) -> None
         assert repo.stage_cache._create_stage(repo.stage_cache._load_cache(key, record.name)).outs_cached()
 
 
+def test_outputs_are_fetched_and_checked_out_by_an_entry_alone(repo: Repo) -> None:
+    """StageCache._create_stage with outputs alone, for flows/parcel.py; dvc.stage.Stage.get_used_objs, checkout."""
+    with repo.lock:
+        out = stage(repo, "one").outs[0]
+        entry = {"path": "one.txt", "hash": "md5", **out.hash_info.to_dict(), **out.meta.to_dict()}
+        Path("one.txt").unlink()
+        holder = repo.stage_cache._create_stage({"cmd": "true", "outs": [entry]}, wdir=repo.root_dir)
+        assert set().union(*holder.get_used_objs().values()) == {out.hash_info}
+        holder.checkout(force=True)
+        assert Path("one.txt").read_text() == "1\n"
+        assert [found.addressing for found in repo.stage.collect("one")] == ["one"]
+
+
 def test_dependencies_carry_their_hashes(repo: Repo) -> None:
     """dvc.stage.Stage.save_deps, dvc.output.Output.get_hash, dvc.dependency.ParamsDependency.read_params."""
     with repo.lock:

@@ -164,6 +164,20 @@ def test_cancelling_the_caller_ends_what_runs_there(project: Project, crew: Team
     assert soon(lambda: not there(tmp_path))
 
 
+def test_what_no_host_has_taken_is_cancelled_at_once(project: Project, crew: Team) -> None:
+    name = unique("nobody")
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({name: {**copies("seed.txt", "o.txt"), "meta": {"pool": "cpu"}}})
+    project.commit()
+    with subprocess.Popen(
+        line(), cwd=project.root, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as caller:
+        assert soon(lambda: crew.runs(name))
+        caller.send_signal(signal.SIGTERM)
+        caller.communicate(timeout=60)
+    assert [run.state_name for run in crew.runs(name)] == ["Cancelled"]
+
+
 def objects(store: Path) -> list[Path]:
     """What a remote holds."""
     return list(store.glob("files/md5/*/*"))
