@@ -8,7 +8,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # stages run as `python -m stages…`: let that be the environment's python
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install run test lint lock pools deploy worker clean
+.PHONY: install run test servers lint lock pools deploy worker clean
 
 install: $(READY)  ## the environment alone
 
@@ -21,6 +21,13 @@ TENSORFLOW := tests/stages/mnist tests/stages/regression
 test: $(READY)  ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TENSORFLOW:%=--ignore=%)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TENSORFLOW)
+
+servers:  ## what the tests start, from Debian's packages, unless it is there
+	@PATH="$$PATH:/usr/sbin:$$(printf %s: /usr/lib/postgresql/*/bin)"; \
+	command -v sshd >/dev/null && command -v initdb >/dev/null || { \
+		root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends openssh-server postgresql; }
 
 lint: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .
