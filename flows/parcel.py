@@ -90,7 +90,8 @@ def send(parcel: Parcel) -> None:
         TransientError: the remote did not take them.
     """
     with dvc_silent(), Repo() as repo:
-        for path in Remote(repo).give(_objects(repo, parcel)):
+        remote, objects = Remote(repo, say=_silent), _objects(repo, parcel)
+        for path in insist(lambda: remote.give(objects)):
             raise UserError(f"'{path}' is read by the stage and is not in the cache: run the stage that makes it")
 
 
@@ -102,7 +103,7 @@ def unpack(parcel: Parcel, run_cache: bool) -> bool:
         TransientError: the remote did not answer well.
     """
     with dvc_silent(), Repo() as repo:
-        remote = Remote(repo)
+        remote = Remote(repo, say=_silent)
         if parcel.needs:
             holder = insist(lambda: _bring(repo, remote, parcel))
             with repo.lock:
@@ -115,7 +116,7 @@ def unpack(parcel: Parcel, run_cache: bool) -> bool:
         if not run_cache:
             return False
         known = insist(lambda: _fetch(remote, remote.records(parcel.key)))
-        return bool(known - set(insist(lambda: remote.fetch_objects(known, say=_silent)).lacking))
+        return bool(known - set(insist(lambda: remote.fetch_objects(known)).lacking))
 
 
 def push(parcel: Parcel) -> Record:
@@ -130,10 +131,10 @@ def push(parcel: Parcel) -> Record:
         record = Record(_get_cache_hash(dict(entry), key=True), _get_cache_hash(entry))
         if record.key != parcel.key:
             raise UserError("a dependency changed while the stage ran")
-        remote = Remote(repo)
+        remote = Remote(repo, say=_silent)
 
         def sent() -> Record:
-            if remote.push([record], say=_silent).lacking:
+            if remote.push([record]).lacking:
                 raise TransientError("the remote did not take all objects of the run")
             return record
 
@@ -148,12 +149,12 @@ def fetch(record: Record) -> None:
         TransientError: the remote did not answer well.
     """
     with dvc_silent(), Repo() as repo:
-        remote = Remote(repo)
+        remote = Remote(repo, say=_silent)
 
         def fetched() -> None:
             if record not in _fetch(remote, [record]):
                 raise TransientError(f"run {record.value[:12]} is not on this remote: has the host the same one?")
-            for names in remote.fetch_objects([record], say=_silent).lacking.values():
+            for names in remote.fetch_objects([record]).lacking.values():
                 raise TransientError(f"missing or damaged on the remote: {', '.join(names) or 'listing of a folder'}")
 
         insist(fetched)
@@ -167,7 +168,7 @@ def unfold(stage: Any, record: Record) -> None:
 
 def _fetch(remote: Remote, records: Iterable[Record]) -> set[Record]:
     wanted = set(records)
-    return wanted - set(remote.fetch(wanted, say=_silent).lacking)
+    return wanted - set(remote.fetch(wanted).lacking)
 
 
 def _bring(repo: Any, remote: Remote, parcel: Parcel) -> Any:

@@ -27,12 +27,15 @@ def planned(
     Raises:
         DvcException: what DVC says of a broken dvc.yaml, a cycle or an unknown target.
     """
-    steps = [] if flags.all_pipelines else _targets(repo, ensure_list(targets or PROJECT_FILE), flags)
     if flags.pull:
-        verify(repo)
+        verify(repo, say)  # before DVC knows of any remote
+    steps = [] if flags.all_pipelines else _targets(repo, ensure_list(targets or PROJECT_FILE), flags)
     if flags.pull and flags.run_cache and not flags.dry:
+        remote = None
         with suppress(UserError):  # no remote, or one that keeps none: as under DVC, what is missing is said later
-            Remote(repo).fetch(say=say)
+            remote = Remote(repo, say=say)
+        if remote:
+            remote.fetch()
     graph = None
     if not flags.alone:
         graph = get_active_graph(repo.index.graph)

@@ -1,6 +1,7 @@
 """Share what was computed with a team: runs with their objects, and data versions under a name.
 
 python -m flows.share push                 # every run that the remote does not know, with its objects
+python -m flows.share push --verify        # hash also what is there, and send again what is damaged
 python -m flows.share fetch                # the other way
 python -m flows.share publish v1           # name this commit's data, if all of it is committed and pushed
 python -m flows.share get v1 --out data-v1
@@ -33,6 +34,7 @@ def main(
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     licence: str | None = None,
     every: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    verify: bool = False,
     repo: Path = Path(),
 ) -> None:
     """Share runs and data versions with a team.
@@ -55,16 +57,20 @@ def main(
         That of the data, for `publish`; by default what data/README.md says.
     every
         Have `diff` print metrics that are equal, too.
+    verify
+        Have `push` read all that is on the remote of what is here, and send again what is damaged.
     repo
         A folder of the repository.
     """
     names = [one for one in (name, other) if one is not None]
     if len(names) != NAMES.get(action, 0):
         raise UserError(f"{action} takes {WORDS[NAMES.get(action, 0)]} (given: {', '.join(names) or 'none'})")
+    if verify and action != "push":
+        raise UserError(f"--verify is for push; what {action} takes is always hashed")
     target = (out or Path(str(name))).absolute()
     with versions.opened(repo) as opened:
         if action in ("push", "fetch"):
-            _runs(opened, action, remote, jobs)
+            _runs(opened, action, remote, jobs, verify)
         elif action == "list":
             for one in versions.listed(opened):
                 card = versions.read(opened, one)
@@ -79,10 +85,10 @@ def main(
             versions.get(opened, str(name), target, remote)
 
 
-def _runs(repo: Any, action: str, name: str | None, jobs: int | None) -> None:
+def _runs(repo: Any, action: str, name: str | None, jobs: int | None, verify: bool) -> None:
     store = Remote(repo, name, jobs)
     if action == "push":
-        sent = store.push()
+        sent = store.push(every=verify)
         lacking = sent.lacking
     else:
         there = store.records()
@@ -91,7 +97,7 @@ def _runs(repo: Any, action: str, name: str | None, jobs: int | None) -> None:
         sent.objects, lacking = objects.objects, sent.lacking | objects.lacking
     print(f"{action}ed {sent.records} runs, {sent.objects} objects")
     for record, names in lacking.items():
-        print(f"not run {record.value[:12]}: missing or damaged: {', '.join(names) or 'a listing of a folder'}")
+        print(f"not run {record.value[:12]}: missing, damaged or not copied: {', '.join(names) or 'its record'}")
     if lacking:
         raise UserError(f"{len(lacking)} runs are not complete and were left out, see above")
 

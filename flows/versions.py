@@ -18,7 +18,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from flows.remote import Remote
+from flows.remote import MEND, Remote, verify
 from flows.run_git import git
 from flows.screen import dvc_silent
 from stages.atomic import staged
@@ -104,9 +104,7 @@ def fetch(repo: Any, found: list[Output], remote: str | None) -> None:
         store.take(away)
         for output in found:
             for one in sorted(o.value for o in output.objects & away if not repo.cache.local.exists(o.value)):
-                raise UserError(
-                    f"{output.path}: object {one} is missing or damaged on the remote; have it pushed again"
-                )
+                raise UserError(f"{output.path}: object {one} is missing or damaged on the remote; {MEND}")
 
 
 def files(repo: Any, name: str, paths: Collection[str], remote: str | None, scratch: Path) -> dict[str, Path]:
@@ -163,9 +161,10 @@ def listed(repo: Any) -> list[str]:
 
 @contextmanager
 def opened(root: Path) -> Iterator[Any]:
-    """The repository that `root` lies in, seen from there."""
+    """The repository that `root` lies in; the working directory is there, since DVC takes paths from there."""
     try:
         with chdir(root), dvc_silent(), Repo() as repo:
+            verify(repo)
             yield repo
     except DvcException as error:
         raise UserError(" ".join(str(error).split())) from error
@@ -179,7 +178,7 @@ def _outputs(repo: Any, remote: str | None, only: Collection[str] | None = None)
             continue
         if not out.hash_info:
             raise UserError(f"'{path}' was never computed: run it, and commit dvc.lock")
-        objects = set().union(*out.get_used_objs(remote=remote).values()) if out.use_cache else set()
+        objects = set().union(*out.get_used_objs(remote=remote, force=True).values()) if out.use_cache else set()
         if out.use_cache and not objects:
             raise UserError(f"'{path}': the listing of its folder, {out.hash_info.value}, is not on the remote")
         size, files = (out.meta.size or 0, out.meta.nfiles or 1) if out.meta else (0, 1)
@@ -196,9 +195,7 @@ def _all_committed(repo: Any) -> None:
 
 
 def _all_pushed(repo: Any, found: list[Output], remote: str | None) -> None:
-    Remote(repo, remote)  # or say that there is none
-    status = repo.cloud.status(set().union(*(output.objects for output in found)), remote=remote)
-    away = set(status.new) | set(status.missing)
+    away = Remote(repo, remote).away(set().union(*(output.objects for output in found)))
     lacking = [output.path for output in found if output.objects & away]
     if lacking:
         raise UserError(f"not on the remote: {some(lacking)}; dvc push, or python -m flows.share push, first")

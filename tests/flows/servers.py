@@ -4,7 +4,6 @@ Each is a context manager that writes its log and its keys into a folder, and en
 that is missing fails the test: a suite that skips what it cannot start proves nothing.
 """
 
-import getpass
 import http.client
 import os
 import pwd
@@ -107,7 +106,7 @@ def ssh(folder: Path) -> Iterator[SSH]:
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # root's sshd wants it, and a container may not have it
     with _running([sshd, "-D", "-e", "-f", str(config)], folder / "sshd.log", lambda: _listens(port)):
-        yield SSH(HOST, port, getpass.getuser(), folder / "user")
+        yield SSH(HOST, port, pwd.getpwuid(os.geteuid()).pw_name, folder / "user")
 
 
 @contextmanager

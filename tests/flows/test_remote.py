@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from flows.remote import Record, Remote
+from flows.remote import Record, Remote, verify
 from flows.repro import reproduce
 from stages.errors import UserError
 from tests.flows.repos import Project
@@ -43,10 +43,8 @@ def opened(project: Project) -> Iterator[Repo]:
         os.chdir(before)
 
 
-@pytest.fixture
-def computed(project: Project, tmp_path: Path) -> Project:
-    """A project with a remote that has run with three values of its parameter, each a commit."""
-    project.dvc("remote", "add", "--default", "store", str(tmp_path / "store"))
+def compute(project: Project) -> Project:
+    """Run with three values of the parameter, each a commit."""
     project.write({"seed.txt": "1\n", ".gitignore": "ran.log\n"})
     project.pipeline(GRAPH)
     for value in (1, 2, 3):
@@ -54,6 +52,13 @@ def computed(project: Project, tmp_path: Path) -> Project:
         reproduce(project.root)
         project.commit()
     return project
+
+
+@pytest.fixture
+def computed(project: Project, tmp_path: Path) -> Project:
+    """A project with a folder as its remote that has run three times."""
+    project.dvc("remote", "add", "--default", "store", str(tmp_path / "store"))
+    return compute(project)
 
 
 def teammate(project: Project, root: Path) -> Project:
@@ -77,10 +82,10 @@ def ran(project: Project) -> list[str]:
 
 def test_a_teammate_runs_nothing_even_of_old_parameters(computed: Project, tmp_path: Path) -> None:
     with opened(computed) as repo:
-        sent = Remote(repo).push(say=lambda _: None)
+        sent = Remote(repo).push()
         assert (sent.records, sent.lacking) == (9, {})
         assert sent.objects >= 9
-        assert Remote(repo).push(say=lambda _: None).records == 0
+        assert Remote(repo).push().records == 0
     other = teammate(computed, tmp_path / "other" / "twin")
     for value in (3, 1, 2):
         other.write({"params.yaml": f"p: {value}\n"})
@@ -108,7 +113,7 @@ def test_a_record_whose_objects_are_nowhere_is_not_sent(computed: Project) -> No
     )
     lost.unlink()
     with opened(computed) as repo:
-        sent = Remote(repo).push(say=lambda _: None)
+        sent = Remote(repo).push()
         assert sent.records == 8
         assert list(sent.lacking.values()) == [[lost.parent.name + lost.name]]
         assert len(Remote(repo).records()) == 8
@@ -117,7 +122,7 @@ def test_a_record_whose_objects_are_nowhere_is_not_sent(computed: Project) -> No
 def test_a_damaged_record_or_object_is_noticed_and_never_restored(computed: Project, tmp_path: Path) -> None:
     store = tmp_path / "store"
     with opened(computed) as repo:
-        Remote(repo).push(say=lambda _: None)
+        Remote(repo).push()
     records = sorted(path for path in (store / "runs").rglob("*") if path.is_file())
     records[0].write_bytes(records[0].read_bytes()[: records[0].stat().st_size // 2])  # half pushed
     damaged = holding("1\np: 3\n", store / "files/md5")
@@ -126,12 +131,50 @@ def test_a_damaged_record_or_object_is_noticed_and_never_restored(computed: Proj
     other = teammate(computed, tmp_path / "other" / "twin")
     with opened(other) as repo:
         remote = Remote(repo)
-        found = remote.fetch(say=lambda _: None)
+        found = remote.fetch()
         assert (found.records, list(found.lacking)) == (8, [Record(records[0].parent.name, records[0].name)])
-        got = remote.fetch_objects(remote.records() - set(found.lacking), say=lambda _: None)
+        got = remote.fetch_objects(remote.records() - set(found.lacking))
         assert list(got.lacking.values()) == [[damaged.parent.name + damaged.name]]
     reproduce(other.root, pull=True)
     assert (other.root / "three.txt").read_text() == "1\np: 3\n"
+
+
+def test_a_folder_whose_listing_is_damaged_is_named(computed: Project, tmp_path: Path) -> None:
+    with opened(computed) as repo:
+        Remote(repo).push()
+    listing = next(path for path in (tmp_path / "store/files/md5").rglob("*.dir"))
+    listing.chmod(0o644)
+    listing.write_text("[]")
+    name = listing.parent.name + listing.name
+    other = teammate(computed, tmp_path / "other" / "twin")
+    with opened(other) as repo:
+        remote = Remote(repo)
+        remote.fetch()
+        assert list(remote.fetch_objects(remote.records()).lacking.values()) == [[name]]
+        assert list(remote.push().lacking.values()) == []  # the record is there: whoever has the listing mends it
+    with opened(computed) as repo:
+        assert Remote(repo).push(every=True).objects == 1
+
+
+def test_what_is_damaged_here_is_not_sent(computed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = holding("1\np: 2\n", computed.root / ".dvc/cache/files/md5")
+    damaged.chmod(0o644)
+    damaged.write_text("1\np: 4\n")
+    damaged.chmod(0o444)  # so that DVC takes it for good
+    with opened(computed) as repo:
+        sent = Remote(repo).push()
+    name = damaged.parent.name + damaged.name
+    assert (sent.records, list(sent.lacking.values())) == (8, [[name]])
+    assert f"object {name} is damaged in this cache, and is not sent" in capsys.readouterr().out
+
+
+def test_all_is_hashed_still_when_dvc_has_read_its_configuration_again(computed: Project) -> None:
+    """dvc.repo.Repo._reset, which DVC calls whenever it looks at a stage."""
+    with opened(computed) as repo:
+        verify(repo)
+        repo._reset()
+        assert repo.cloud.get_remote_odb().verify
+        assert all(info.remote.odb.verify for info in repo.index.data["repo"].storage_map.values())
 
 
 def test_no_remote_is_said(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dvc.api
@@ -44,6 +45,20 @@ def test_push_and_fetch(computed: Project, tmp_path: Path) -> None:
     other.write({"params.yaml": "p: 1\n"})
     reproduce(other.root)
     assert ran(other) == []
+
+
+def test_what_no_run_made_is_mended_as_well(whole: Project, tmp_path: Path) -> None:
+    whole.write({"raw.txt": "raw\n"})
+    whole.dvc("add", "raw.txt")
+    whole.dvc("push")
+    share(whole, "push")
+    damaged = holding("raw\n", tmp_path / "store/files/md5")
+    damaged.chmod(0o644)
+    damaged.write_text("war\n")
+    assert "pushed 0 runs, 0 objects" in share(whole, "push")
+    assert "pushed 0 runs, 1 objects" in share(whole, "push", "--verify")
+    assert damaged.read_text() == "raw\n"
+    assert "--verify is for push" in share(whole, "fetch", "--verify", expect=2)
 
 
 def test_a_version_is_the_very_bytes_for_all_who_ask(whole: Project, tmp_path: Path) -> None:
@@ -124,4 +139,18 @@ def test_a_damaged_or_missing_object_is_named_and_nothing_is_written(whole: Proj
     assert f"three.txt: object {oid} is missing or damaged on the remote" in share(other, "get", "v1", expect=2)
     bad.unlink(missing_ok=True)  # on a local remote DVC removes it by itself
     assert f"three.txt: object {oid} is missing or damaged on the remote" in share(other, "get", "v1", expect=2)
+    assert not (other.root / "v1").exists()
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("[]")])
+def test_a_version_whose_listing_is_gone_is_said(
+    whole: Project, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    share(whole, "push")
+    share(whole, "publish", "v1")
+    for listing in (tmp_path / "store/files/md5").rglob("*.dir"):
+        listing.chmod(0o644)
+        damage(listing)
+    other = teammate(whole, tmp_path / "other" / "twin")
+    assert "error: 'two': the listing of its folder, " in share(other, "get", "v1", expect=2)
     assert not (other.root / "v1").exists()
