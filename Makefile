@@ -16,7 +16,7 @@ run: $(READY)  ## the whole pipeline on the parameters in params.yaml, then one 
 	$(BIN)/python -m flows.repro
 	$(BIN)/python -m flows.report
 
-# Torch and TensorFlow abort in one process, so theirs are two; within each a process a core, so one thread each.
+# Torch and TensorFlow abort in one process, so theirs are two; within each three processes, since many of the first wait
 TENSORFLOW := tests/stages/mnist tests/stages/regression
 test: $(READY)  ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TENSORFLOW:%=--ignore=%)

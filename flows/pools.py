@@ -30,6 +30,7 @@ from flows.graph import Graph, Stage
 from flows.insist import insist
 from flows.options import Outcome
 from flows.remote import Record
+from flows.spawn import GRACE_SECONDS
 from flows.tasks import LINES
 from flows.walk import Job, Walk
 from flows.workspace import Workspace
@@ -43,7 +44,7 @@ PENDING_SECONDS = 150.0  # that a host may take from having it to beginning it
 LOSSES = 3  # of one stage, before it fails
 POLL_SECONDS = 0.5
 LATE_SECONDS = 15.0  # before it is said that no host takes the stage
-CANCEL_SECONDS = 20.0  # that it may take to end what runs there
+CANCEL_SECONDS = GRACE_SECONDS + 4  # that it may take to end what runs there; the walk waits a little longer
 OVERLAP = timedelta(seconds=10)  # that lines may come late, or out of order
 MADE = re.compile(r"^(.+): run (\w+)/(\w+)$")
 

@@ -6,7 +6,9 @@ python -m flows.team worker gpu            # run stages of that pool on this hos
 """
 
 import os
+import re
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +31,7 @@ from stages.errors import UserError
 ROOT = Path(__file__).parents[1]
 DEFAULTS = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # Prefect's 10 are most of what a short stage takes in a pool
 POOLS = ("cpu", "gpu")
+DEPLOYED = re.compile(r"Deployment '([^']+)' successfully")
 REPOSITORY = "GLIAFLOW_REPOSITORY"  # fills the parameter of that name in prefect.yaml
 
 
@@ -72,9 +75,7 @@ def main(
     except HTTPError as error:
         raise UserError(f"{PREFECT_API_URL.value()}: {error}; is the server there?") from error
     if action == "deploy":
-        os.environ[REPOSITORY] = repository or snapshot.origin(ROOT)
-        os.chdir(ROOT)
-        _become("--no-prompt", "deploy", "--all")
+        deploy(repository or snapshot.origin(ROOT))
 
 
 def pools(pool: str | None = None, limit: int | None = None, secrets: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -101,6 +102,22 @@ def pools(pool: str | None = None, limit: int | None = None, secrets: Mapping[st
             default = template["variables"]["properties"]["env"].setdefault("default", {})
             default |= {variable: f"{{{{ prefect.blocks.secret.{block} }}}}" for variable, block in secrets.items()}
             client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
+
+
+def deploy(repository: str) -> None:
+    """Write all of prefect.yaml to the server.
+
+    Raises:
+        UserError: Prefect could not.
+    """
+    line = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), REPOSITORY: repository, "COLUMNS": "1000"}
+    ended = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise UserError(f"prefect deploy: {' '.join((ended.stderr or ended.stdout).split())}")
+    for name in DEPLOYED.findall(ended.stdout):
+        print(f"deployed {name}")
+    print("on each host, in a clone of it: make worker POOL=gpu, or POOL=cpu")
 
 
 def work(pool: str, limit: int | None) -> None:

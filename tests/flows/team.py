@@ -170,9 +170,10 @@ def team(folder: Path, database: str) -> Iterator[Team]:
     try:
         server.start()
         line = [sys.executable, "-m", "flows.team", "deploy", "--repository", str(origin)]
-        subprocess.run(
+        said = subprocess.run(
             line, cwd=ROOT, env=environment(folder / "home", server.url), check=True, capture_output=True, timeout=120
-        )
+        ).stdout.decode()
+        assert said.startswith("made pool cpu\nmade pool gpu\ndeployed stage/gpu\ndeployed stage/cpu\n"), said
         yield made
     finally:
         for host in made.hosts.values():

@@ -139,7 +139,7 @@ def test_a_remote_that_refuses_every_third_request_is_asked_again(project: Proje
         project.pipeline({
             "one": copies("seed.txt", "one.txt"),
             "many": {"cmd": many, "deps": ["one.txt"], "outs": ["many"], "meta": GPU},
-            "last": {"cmd": "cat many/* > last.txt", "deps": ["many"], "outs": ["last.txt"], "meta": GPU},
+            "last": {"cmd": "cat many/* > last.txt", "deps": ["many"], "outs": ["last.txt"]},
         })  # fmt: skip
         project.commit()
         twin = project.copy(tmp_path / "other" / "twin")
