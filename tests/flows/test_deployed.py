@@ -37,16 +37,22 @@ GRAPH: dict[str, Any] = {
         "deps": ["seed.txt"],
         "outs": ["one.txt"],
     },
-    "two": {"cmd": "echo two >> ran.log; cp one.txt two.txt", "deps": ["one.txt"], "outs": ["two.txt"]},
+    "two": {
+        "cmd": "echo two >> ran.log; cp one.txt two.txt",
+        "deps": ["one.txt"],
+        "outs": ["two.txt"],
+        "meta": {"pool": "gpu"},
+    },
 }
 
 
 @pytest.fixture(scope="module")
 def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """A team with one host for the pool cpu."""
+    """A team with a host for each pool."""
     folder = tmp_path_factory.mktemp("team")
     with postgres(folder) as database, team(folder, database) as made:
         made.join("n", "cpu")
+        made.join("g", "gpu")
         yield made
 
 
@@ -97,6 +103,8 @@ def test_the_night_comes_by_its_schedule_and_one_run_at_a_time(crew: Team, pipel
         assert during
         assert {run.state_name for run in during} == {"Cancelled"}
         assert soon(lambda: not {"Running", "Pending"} & set(states()))
+    sent, *_ = crew.runs("two")
+    assert (sent.work_pool_name, sent.state_name) == ("gpu", "Completed")
     mate = pipeline.copy(tmp_path / "mate")
     shutil.rmtree(mate.root / ".dvc/cache", ignore_errors=True)
     mate.flow("--pull")
