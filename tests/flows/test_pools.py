@@ -45,6 +45,14 @@ def line(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "flows.repro", "--pools", *arguments]
 
 
+def started(project: Project) -> "subprocess.Popen[str]":
+    """The same, and it runs."""
+    out = subprocess.PIPE
+    return subprocess.Popen(
+        line(), cwd=project.root, env=project.environment, stdout=out, stderr=subprocess.STDOUT, text=True
+    )
+
+
 def waiting(folder: Path, name: str, then: str) -> dict[str, Any]:
     """A stage that runs until the file `go` is there, and says so in `begun`: both outside of any workspace."""
     command = f"echo begun; echo x >> {folder}/begun; while ! test -e {folder}/go; do sleep 0.1; done; {then}"
@@ -154,9 +162,7 @@ def test_cancelling_the_caller_ends_what_runs_there(project: Project, crew: Team
     project.write({"seed.txt": "1\n"})
     project.pipeline({name: waiting(tmp_path, name, "true")})
     project.commit()
-    with subprocess.Popen(
-        line(), cwd=project.root, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as caller:
+    with started(project) as caller:
         assert soon((tmp_path / "begun").exists)
         caller.send_signal(signal.SIGTERM)
         caller.communicate(timeout=60)
@@ -169,9 +175,7 @@ def test_what_no_host_has_taken_is_cancelled_at_once(project: Project, crew: Tea
     project.write({"seed.txt": "1\n"})
     project.pipeline({name: {**copies("seed.txt", "o.txt"), "meta": {"pool": "cpu"}}})
     project.commit()
-    with subprocess.Popen(
-        line(), cwd=project.root, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as caller:
+    with started(project) as caller:
         assert soon(lambda: crew.runs(name))
         caller.send_signal(signal.SIGTERM)
         caller.communicate(timeout=60)
@@ -198,9 +202,7 @@ def test_a_host_that_is_lost_is_noticed_and_another_takes_the_stage(
     project.pipeline({name: waiting(tmp_path, name, many)})
     project.commit()
     twin = project.copy(tmp_path / "other" / "twin")
-    with subprocess.Popen(
-        line(), cwd=project.root, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as caller:
+    with started(project) as caller:
         assert soon((tmp_path / "begun").exists)
         crew.hosts["b"].kill()
         assert soon(lambda: not there(tmp_path))
@@ -227,9 +229,7 @@ def test_a_worker_or_the_server_killed_in_the_middle_costs_nothing(
     project.pipeline({name: waiting(tmp_path, name, f"cp seed.txt {name}.txt"), "last": copies(f"{name}.txt", "l.txt")})
     project.commit()
     twin = project.copy(tmp_path / "other" / "twin")
-    with subprocess.Popen(
-        line(), cwd=project.root, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as caller:
+    with started(project) as caller:
         assert soon((tmp_path / "begun").exists)
         for host in crew.hosts.values():
             host.kill_worker()
