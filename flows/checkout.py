@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from flows.insist import insist
 from flows.run_git import git
 from stages.errors import UserError
 
 FOLDER = "GLIAFLOW_WORKSPACES"  # names the folder that they are kept in
 WANTED = "refs/gliaflow/wanted"
-KEPT = ("/.state", "/.dvc/config.local", "/.dvc/tmp")  # from the run before, .state for a training that was killed
+KEPT = (".state", ".dvc/config.local", ".dvc/tmp")  # from the run before, .state for a training that was killed
 CONFIG = """\
 [core]
     site_cache_dir = {home}/site
@@ -44,10 +45,10 @@ def checked_out(repository: str, rev: str, commit: str | None = None, dvc_root: 
                 continue
             root = home / str(number)
             try:
-                _switch(root, repository, rev)
+                _switch(root, repository, rev, dvc_root)
             except UserError:  # of a repository that a kill left broken, or of what is not there
-                shutil.rmtree(root, ignore_errors=True)
-                _switch(root, repository, rev)
+                shutil.rmtree(root / ".git", ignore_errors=True)  # and not what a training goes on from
+                _switch(root, repository, rev, dvc_root)
             found = git(root, "rev-parse", "HEAD").stdout.strip()
             if commit not in (None, found):
                 raise UserError(f"{rev} is {found[:12]} in {repository}, not {str(commit)[:12]}")
@@ -56,17 +57,18 @@ def checked_out(repository: str, rev: str, commit: str | None = None, dvc_root: 
             return
 
 
-def _switch(root: Path, repository: str, rev: str) -> None:
+def _switch(root: Path, repository: str, rev: str, dvc_root: str) -> None:
     if not (root / ".git/HEAD").exists():
         root.mkdir(exist_ok=True)
         git(root, "init", "--quiet")
         git(root, "remote", "add", "origin", repository)
-    for stale in (root / ".git").glob("*.lock"):  # of one that was killed: nobody else is in here
+    for stale in (root / ".git").rglob("*.lock"):  # of one that was killed: nobody else is in here
         stale.unlink()
     heads = "+refs/heads/*:refs/remotes/origin/*"
-    git(root, "fetch", "--quiet", "--force", "--tags", "origin", heads, f"+{rev}:{WANTED}")
+    fetch = ["fetch", "--quiet", "--force", "--tags", "origin", heads, f"+{rev}:{WANTED}"]
+    insist(lambda: git(root, *fetch, far=True))
     git(root, "checkout", "--quiet", "--force", "--detach", WANTED)
-    git(root, "clean", "-ffdxq", *(f"--exclude={path}" for path in KEPT))
+    git(root, "clean", "-ffdxq", *(f"--exclude=/{Path(dvc_root, path)}" for path in KEPT))
 
 
 def _configure(root: Path, home: Path) -> None:

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from dvc.exceptions import DvcException
-from httpx import HTTPError
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogWorker
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows import parcel as parcels
 from flows import versions
@@ -46,11 +47,14 @@ def stage(
     sent = parcels.Parcel(**parcel)
     try:
         apart_from_engine()
-        with beating(), checked_out(repository, ref, commit, sent.dvc_root) as top, chdir(top / sent.folder):
+        with beating(), checked_out(repository, ref, commit, sent.dvc_root) as top:
             same_packages(top)
-            known = parcels.unpack(sent, run_cache and not force)
-            reproduce(targets=sent.address, single_item=True, force=force, run_cache=run_cache)
-            record = parcels.push(sent)
+            (top / sent.folder).mkdir(parents=True, exist_ok=True)  # git knows no empty folders
+            with chdir(top / sent.folder):
+                known = parcels.unpack(sent, run_cache and not force)
+                # What nobody knows has to run even if its outputs are in git, as metrics are, or it leaves no record.
+                reproduce(targets=sent.address, single_item=True, force=force or not known, run_cache=run_cache)
+                record = parcels.push(sent)
     except (DvcException, GliaflowError) as error:
         cause = error.__cause__ if isinstance(error, DvcException) and error.__cause__ else error
         name = REFUSED if isinstance(cause, UserError) else "Failed"
@@ -68,14 +72,16 @@ def repro(
     flags: dict[str, Any] | None = None,
     repository: str | None = None,
     rev: str = "main",
+    pools: bool = False,
 ) -> Any:
-    """The whole graph: `flags` are keywords of `flows.repro.reproduce`.
+    """The whole graph: `flags` are keywords of `flows.repro.reproduce`; with `pools` stages go to the pools they name.
 
-    With `repository` at its commit `rev`, in a workspace of its own; what was computed is then pushed to the remote.
-    Otherwise in the workspace at `root`. It raises, where others return a state: only so does Prefect try it again.
+    With `repository` at its branch, tag or whole commit id `rev`, in a workspace of its own, and with `pools`; what was
+    computed is then pushed to the remote. Otherwise in the workspace at `root`. It raises, where others return a state:
+    only so does Prefect try it again.
     """
     if repository is None:
-        return reproduce(root, targets, jobs=jobs, pools=True, **(flags or {}))
+        return reproduce(root, targets, jobs=jobs, pools=pools, **(flags or {}))
     apart_from_engine()
     with checked_out(repository, rev) as top:
         same_packages(top)
@@ -83,7 +89,8 @@ def repro(
             return reproduce(top, targets, jobs=jobs, pools=True, **{"pull": True, **(flags or {})})
         finally:
             with versions.opened(top) as opened:
-                insist(lambda: Remote(opened).push())
+                for record in insist(lambda: Remote(opened).push()).lacking:
+                    get_run_logger().warning("not pushed, since not all of it is here: run %s", record.value)
 
 
 @flow(validate_parameters=False, retries=1, retry_delay_seconds=RETRY_SECONDS)
@@ -138,12 +145,17 @@ def beating() -> Iterator[None]:
     over = threading.Event()
 
     def beat() -> None:
+        before: UUID | None = None
         with get_client(sync_client=True) as client:
             while run and not over.wait(BEAT_SECONDS):
-                with suppress(HTTPError):
+                with suppress(Exception):  # the server may be away, and say anything
                     client.update_flow_run(run.id, name=run.name)  # as it is: what counts is that it was written
                     state = client.read_flow_run(run.id).state
-                    if state and state.is_final() and not over.is_set():
+                    orphan = state and state.is_cancelling() and state.id == before  # its worker would have ended it
+                    before = state.id if state else None
+                    if orphan:
+                        client.set_flow_run_state(run.id, Cancelled(), force=True)
+                    if (orphan or (state and state.is_final())) and not over.is_set():
                         os.kill(os.getpid(), signal.SIGTERM)  # its caller has given it up
 
     thread = threading.Thread(target=beat, name="signs of life", daemon=True)

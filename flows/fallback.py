@@ -104,7 +104,7 @@ class Fallback:
 
     release = clear = give_up = lambda *_: None
 
-    def start(self, _address: str) -> bool:
+    def start(self, _address: str, here: bool = True) -> bool:  # noqa: ARG002
         """DVC looks again."""
         return True
 

@@ -61,7 +61,8 @@ def pack(repo: Any, stage: Any, outs: Iterable[Any]) -> Parcel:
             if out.use_cache or repo.cache.local.exists(out.hash_info.value or ""):  # else git has it
                 needs[out.fs_path] = _need(repo, dep if out.fs_path == dep.fs_path else out)
         for name in _unknown(top, here):
-            if not any(_touch(top / name, Path(path)) for path in needs):
+            ignored = repo.dvcignore.is_ignored_file(str(top / name))
+            if not ignored and not any(_touch(top / name, Path(path)) for path in needs):
                 raise UserError(f"'{name}' is new, and only what git knows travels to another host: git add it")
         if not found and not git(top, "ls-files", "--", str(here)).stdout:
             raise UserError(f"'{dep}' is ignored by git and no output of a stage, so it cannot travel to another host")

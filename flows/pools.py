@@ -22,7 +22,7 @@ from prefect.client.schemas.sorting import LogSort
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelled, Cancelling, Crashed
 
 from flows import parcel, snapshot
@@ -34,7 +34,7 @@ from flows.spawn import GRACE_SECONDS
 from flows.tasks import LINES
 from flows.walk import Job, Walk
 from flows.workspace import Workspace
-from stages.errors import UserError
+from stages.errors import TransientError, UserError
 
 FLOW = "stage"  # of the deployments
 REFUSED = "Refused"  # the name of the state of one that the user must mend
@@ -65,7 +65,7 @@ class Pools:
         self._here = context.flow_run.work_pool_name if context and context.flow_run else None
         self._refs = f"{snapshot.REFS}/{uuid.uuid4().hex}"
         self._sent: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), False
 
     def takes(self, stage: Stage) -> bool:
         """Whether the stage runs on another host; a pool that waited for itself could wait for ever."""
@@ -96,6 +96,8 @@ class Pools:
     def commit(self, unread: list[str]) -> tuple[str, str]:
         """The workspace as a commit that the other hosts can have: its id, and the ref that holds it."""
         with self._lock:
+            if self._closed:
+                raise InterruptedError("interrupted")
             found = snapshot.snapshot(self.top, unread)
             if found not in self._sent:
                 ref = f"{self._refs}/{found}"
@@ -105,7 +107,8 @@ class Pools:
 
     def close(self) -> None:
         """Take the commits back."""
-        with suppress(UserError):
+        with self._lock, suppress(UserError, TransientError):
+            self._closed = True
             snapshot.forget(self.top, self._sent.values())
 
 
@@ -132,7 +135,7 @@ class Errand(Job):
         """Send it, follow it, and record what it made."""
         workspace, address = self._pools.workspace, self.stage.address
         if self.tries > 1:
-            workspace.clear(address)
+            workspace.hold(address, os.getpid())
         sent, unread = workspace.pack(address)
         parcel.send(sent)
         commit, ref = self._pools.commit(unread)
@@ -164,17 +167,23 @@ class Errand(Job):
 
     def _follow(self, run: FlowRun, show: Show) -> FlowRun:
         """Until it ends, show what it says; the server may be away for a while."""
-        pulse, lines, stopping, began, told = Pulse(), Lines(run.id), 0.0, time.monotonic(), False
-        with get_client(sync_client=True) as client:
+        pulse, lines, stopping, began = Pulse(), Lines(run.id), 0.0, time.monotonic()
+        told = asked = False
+        # Without the client's own tries, which take a minute in which nobody knows that the server is away.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
             while True:
+                if self._stop.is_set() and not stopping:
+                    stopping = time.monotonic()
                 try:
                     run = client.read_flow_run(run.id)
                     for line in lines.new(client):
                         show(line, True)
-                    if self._stop.is_set() and not stopping:
+                    if stopping and not asked:
                         waits = run.state and run.state.is_scheduled()  # there is nobody to end it
                         client.set_flow_run_state(run.id, Cancelled() if waits else Cancelling())
-                        stopping = time.monotonic()
+                        asked = True
+                    if not (run.state and run.state.is_final()):
+                        self._lost(client, run, pulse)
                 except ObjectNotFound:
                     raise DvcException("its run was deleted on the Prefect server") from None
                 except HTTPError as error:
@@ -184,7 +193,6 @@ class Errand(Job):
                 else:
                     if run.state and run.state.is_final():
                         break
-                    self._lost(client, run, pulse)
                     late = time.monotonic() - began > LATE_SECONDS
                     if run.state and run.state.is_scheduled() and late and not told:
                         told = True

@@ -94,6 +94,8 @@ def _pools(workspace: "Workspace | Fallback") -> "Pools":
     from flows.pools import Pools  # a second of imports, for those who ask for it
 
     assert not isinstance(workspace, Fallback)
+    if workspace.flags.interactive:
+        raise UserError("--pools asks nobody: unset core.interactive in DVC's config")
     return Pools(workspace)
 
 

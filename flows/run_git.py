@@ -1,11 +1,17 @@
 """Git, as a command that says in one line what went wrong."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from stages.errors import UserError
+from stages.errors import TransientError, UserError
+
+FAR_SECONDS = 600.0
+LASTING = re.compile(
+    "remote ref|not appear to be|not a git|does not exist|not found|denied|rejected|authentication", re.IGNORECASE
+)
 
 
 def git(
@@ -14,22 +20,29 @@ def git(
     check: bool = True,
     input: str | None = None,
     env: Mapping[str, str] | None = None,
+    far: bool = False,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `git` in the folder `root`; `env` is added to the environment.
+    """Run `git` in the folder `root`; `env` is added to the environment; `far` says that it talks to another host.
 
     Raises:
         UserError: it failed, if `check`.
+        TransientError: so it did, `far`, and not for a reason that lasts; or it took too long.
     """
     quiet = {"GIT_TERMINAL_PROMPT": "0"}  # nobody sits there to answer
-    ended = subprocess.run(
-        ["git", *line],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        input=input,
-        check=False,
-        env={**os.environ, **quiet, **(env or {})},
-    )
+    try:
+        ended = subprocess.run(
+            ["git", *line],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            input=input,
+            check=False,
+            env={**os.environ, **quiet, **(env or {})},
+            timeout=FAR_SECONDS if far else None,
+        )
+    except subprocess.TimeoutExpired:
+        raise TransientError(f"git {line[0]} took longer than {FAR_SECONDS:g} s") from None
     if check and ended.returncode:
-        raise UserError(" ".join(ended.stderr.split()) or f"git {line[0]} failed")
+        passing = far and not LASTING.search(ended.stderr)
+        raise (TransientError if passing else UserError)(" ".join(ended.stderr.split()) or f"git {line[0]} failed")
     return ended

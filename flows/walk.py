@@ -188,17 +188,21 @@ class Walk:
         """The first stage that gets its slots; one that lacks only CPUs bars those behind, or might never start."""
         if len(self.running) >= self.most:
             return None
+        if self.elsewhere and (address := next(filter(self._away, self._hungry), "")):
+            self._hungry.remove(address)
+            return self.graph.by_address[address], self.elsewhere.job(self, self.graph.by_address[address])
         for address in self._hungry:
             stage = self.graph.by_address[address]
-            if self.elsewhere and self.elsewhere.takes(stage):
-                self._hungry.remove(address)
-                return stage, self.elsewhere.job(self, stage)
             if lease := self.slots.acquire(stage.settings):
                 self._hungry.remove(address)
                 return stage, Job(self, stage, lease)
             if not stage.settings.gpus:
                 break
         return None
+
+    def _away(self, address: str) -> bool:
+        """Whether the stage runs on another host, and so needs no slots here."""
+        return bool(self.elsewhere and self.elsewhere.takes(self.graph.by_address[address]))
 
     def _next(self) -> str | None:
         """The next stage to begin; no more than can run soon, since what it reads is looked at again if it waits."""
@@ -209,17 +213,18 @@ class Walk:
         for_cpus = [a for a in self._hungry if not self.graph.by_address[a].settings.gpus]
         self._fresh = [a for a in self._fresh if a not in self.rows]
         waits = self.flags.serial and (self._hungry or self._parked)
-        if not self._fresh or len(for_cpus) >= len(self.slots.cpus) or waits:
+        full = len(for_cpus) >= len(self.slots.cpus)
+        fresh = [a for a in self._fresh if not full or self._away(a)]
+        if not fresh or waits:
             return None
-        first = min(self._fresh, key=self.graph.place.__getitem__)
+        first = min(fresh, key=self.graph.place.__getitem__)
         self._fresh.remove(first)
         return first
 
     def _begin(self, address: str) -> None:
         began = time.monotonic()
         try:
-            here = not (self.elsewhere and self.elsewhere.takes(self.graph.by_address[address]))
-            outcome = self.workspace.begin(address, address in self.forced, here)
+            outcome = self.workspace.begin(address, address in self.forced, not self._away(address))
         except NotYet as reason:
             self._park(address, str(reason))
         except Missing as missing:
@@ -239,7 +244,7 @@ class Walk:
 
     def _start(self, stage: Stage, job: "Job") -> None:
         try:
-            if self.workspace.start(stage.address):
+            if self.workspace.start(stage.address, not self._away(stage.address)):
                 self._submit(stage, job)
                 self.running[stage.address] = job
                 return
@@ -332,7 +337,7 @@ class Job:
             self.walk.screen.line(address, text, whole)
             if whole:
                 tail.append(text)
-                log(text)
+                log(text.replace("\0", "\ufffd"))  # PostgreSQL takes no NUL, and with it would go its whole batch
 
         try:
             outputs = self.attempt(show)

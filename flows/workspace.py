@@ -150,6 +150,8 @@ class Workspace:
             }  # the command may make it
             stage.save_deps(allow_missing=force)
             self._begun[address] = _Begun([None if dep in missing else dep.hash_info for dep in stage.deps])
+            if not here:
+                self.pack(address)  # what cannot travel is refused while the outputs are still there
             return Outcome.RUN
 
     def give_up(self, address: str) -> None:
@@ -158,8 +160,10 @@ class Workspace:
             with self._locks.held():
                 _remove_outs(self._stages[address])
 
-    def start(self, address: str) -> bool:
-        """Make a stage that has begun ready to run: its outputs are removed, its paths held by this process.
+    def start(self, address: str, here: bool = True) -> bool:
+        """Make a stage that has begun ready to run: its paths are held by this process, its outputs removed.
+
+        Those of one that is to run on another host stay until it has, lest it never gets there.
 
         False if its dependencies changed while it may have waited for slots: it has to begin anew.
 
@@ -175,7 +179,10 @@ class Workspace:
                     return False
                 if begun.changed(stage):
                     return False
-            self._clear(stage)
+            if here:
+                self._clear(stage)
+            else:
+                self._locks.hold(stage, os.getpid())
             return True
 
     def _verify(self, stage: Any, force: bool) -> Outcome:
@@ -272,6 +279,7 @@ class Workspace:
         stage = self._stages[address]
         with self._locks.held():
             self.release(address)
+            _remove_outs(stage)
             unfold(stage, record)
             self._record(stage)
             return self.outputs(address)

@@ -97,6 +97,7 @@ class Host:
         """SIGKILL the worker alone; what it started goes on."""
         with suppress(psutil.NoSuchProcess):
             self.worker.kill()
+        self.worker.wait()
 
     def log(self) -> str:
         """What its worker said."""

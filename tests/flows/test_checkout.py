@@ -53,7 +53,12 @@ def test_nothing_of_the_run_before_is_left_but_the_state_of_a_training(repositor
 def test_a_workspace_that_was_broken_is_made_anew(repository: Project) -> None:
     with checked_out(str(repository.root), "master") as root:
         (root / ".git/HEAD").write_text("nonsense")
+        (root / ".state").mkdir()
+        (root / ".state/epoch").touch()
+    with pytest.raises(UserError), checked_out(str(repository.root), "elsewhere"):
+        pass
     with checked_out(str(repository.root), "master") as root:
+        assert (root / ".state/epoch").exists()
         assert (root / "seed.txt").read_text() == "1\n"
 
 

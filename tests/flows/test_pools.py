@@ -6,6 +6,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,17 @@ def line(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "flows.repro", "--pools", *arguments]
 
 
-def started(project: Project) -> "subprocess.Popen[str]":
-    """The same, and it runs."""
+@contextmanager
+def started(project: Project) -> Iterator["subprocess.Popen[str]"]:
+    """The same, and it runs; not longer than the block."""
     out = subprocess.PIPE
-    return subprocess.Popen(
+    with subprocess.Popen(
         line(), cwd=project.root, env=project.environment, stdout=out, stderr=subprocess.STDOUT, text=True
-    )
+    ) as caller:
+        try:
+            yield caller
+        finally:
+            caller.kill()
 
 
 def waiting(folder: Path, name: str, then: str) -> dict[str, Any]:
@@ -168,6 +174,7 @@ def test_cancelling_the_caller_ends_what_runs_there(project: Project, crew: Team
         caller.communicate(timeout=60)
     assert soon(lambda: [run.state_name for run in crew.runs(name)] == ["Cancelled"])
     assert soon(lambda: not there(tmp_path))
+    assert "refs/gliaflow" not in project.run("git", "ls-remote", "origin").stdout
 
 
 def test_what_no_host_has_taken_is_cancelled_at_once(project: Project, crew: Team) -> None:
@@ -180,6 +187,39 @@ def test_what_no_host_has_taken_is_cancelled_at_once(project: Project, crew: Tea
         caller.send_signal(signal.SIGTERM)
         caller.communicate(timeout=60)
     assert [run.state_name for run in crew.runs(name)] == ["Cancelled"]
+
+
+def test_a_cancelled_stage_whose_worker_is_gone_ends_too(project: Project, crew: Team, tmp_path: Path) -> None:
+    name = unique("orphan")
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({name: waiting(tmp_path, name, "true")})
+    project.commit()
+    with started(project) as caller:
+        assert soon((tmp_path / "begun").exists)
+        for host in crew.hosts.values():
+            host.kill_worker()
+        caller.send_signal(signal.SIGTERM)
+        caller.communicate(timeout=60)
+    assert soon(lambda: not there(tmp_path))
+    assert soon(lambda: [run.state_name for run in crew.runs(name)] == ["Cancelled"])
+    crew.join("b")
+
+
+def test_a_stage_for_a_pool_waits_for_no_cpu_here_and_goes_past_hooks(project: Project, tmp_path: Path) -> None:
+    project.write({"seed.txt": "1\n"})
+    late = {"cmd": f"touch {tmp_path}/go; sleep 1; echo 'a\\0b'; cp seed.txt c.txt", "meta": GPU}
+    project.pipeline({
+        "a": {"cmd": f"while ! test -e {tmp_path}/go; do sleep 0.1; done; cp seed.txt a.txt", "outs": ["a.txt"]},
+        "b": copies("seed.txt", "b.txt"),
+        "c": {**copies("seed.txt", "c.txt"), **late},
+    })  # fmt: skip
+    project.commit()
+    hook = project.root / ".git/hooks/pre-push"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    ended = project.run(*line("--jobs", "1"))
+    assert "c | a\ufffdb" in ended.stdout
+    assert (project.root / "a.txt").exists()
 
 
 def objects(store: Path) -> list[Path]:
@@ -260,7 +300,9 @@ def test_what_cannot_travel_is_refused_by_name(project: Project, why: str) -> No
     project.commit()
     project.write({"new.py": "", "ignored.txt": ""})
     project.pipeline({"s": {**copies("seed.txt", "o.txt"), "meta": GPU, **changed}})
+    project.write({"o.txt": "of before\n"})
     ended = project.run(*line(), expect=2)
+    assert (project.root / "o.txt").read_text() == "of before\n"
     assert words in ended.stderr
     assert ended.stderr.count("\n") == 1
 

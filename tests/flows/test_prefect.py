@@ -137,7 +137,8 @@ repro.serve(name="here", parameters={"root": sys.argv[1]})
 def test_cancelling_a_served_run_ends_every_process(project: Project, client: SyncPrefectClient) -> None:
     project.write({"seed.txt": "1\n"})
     command = "(setsid sleep 96 &) ; test -e seed.txt && touch begun && sleep 95"
-    project.pipeline({"long": {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"]}})
+    meta = {"pool": "gpu"}  # of no concern to a flow that is served where it runs
+    project.pipeline({"long": {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"], "meta": meta}})
     line = [sys.executable, "-c", SERVE, str(project.root)]
     with subprocess.Popen(
         line, cwd=ROOT, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -75,6 +75,8 @@ def test_it_goes_to_the_remote_under_a_ref_and_is_taken_back(top: Path, tmp_path
 def test_no_password_leaves_with_the_address(top: Path) -> None:
     git(top, "remote", "add", "upstream", "https://user:secret@example.org/team/it.git")
     assert origin(top) == "https://example.org/team/it.git"
+    git(top, "remote", "set-url", "upstream", "https://ghp_token@example.org/team/it.git")
+    assert origin(top) == "https://example.org/team/it.git"
     git(top, "remote", "add", "origin", "git@example.org:team/it.git")
     assert origin(top) == "git@example.org:team/it.git"
 
