@@ -1,30 +1,25 @@
 """The flows that prefect.yaml deploys, each in a workspace of the worker's host at the commit that it is asked for."""
 
 import os
-import signal
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import chdir, contextmanager, suppress
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from dvc.exceptions import DvcException
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from prefect.client.orchestration import get_client
-from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogWorker
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from flows import parcel as parcels
 from flows import versions
 from flows.checkout import checked_out
 from flows.insist import insist
 from flows.options import Outcome
-from flows.pools import BEAT_SECONDS, FLOW, REFUSED, made
+from flows.pools import FLOW, REFUSED, made
+from flows.pulse import beating
 from flows.remote import Remote
 from flows.repro import reproduce
 from flows.tasks import one_line
@@ -135,32 +130,3 @@ def same_packages(top: Path) -> None:
     same_project = (top / Path(__file__).relative_to(ENGINE)).exists() and ours.exists() and theirs.exists()
     if same_project and ours.read_bytes() != theirs.read_bytes():
         raise UserError(f"the worker's packages are of another {PINNED}: git pull there, make worker again")
-
-
-@contextmanager
-def beating() -> Iterator[None]:
-    """Give signs of life of the flow run while this lasts, and end it once the server takes it for ended."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    over = threading.Event()
-
-    def beat() -> None:
-        before: UUID | None = None
-        with get_client(sync_client=True) as client:
-            while run and not over.wait(BEAT_SECONDS):
-                with suppress(Exception):  # the server may be away, and say anything
-                    client.update_flow_run(run.id, name=run.name)  # as it is: what counts is that it was written
-                    state = client.read_flow_run(run.id).state
-                    orphan = state and state.is_cancelling() and state.id == before  # its worker would have ended it
-                    before = state.id if state else None
-                    if orphan:
-                        client.set_flow_run_state(run.id, Cancelled(), force=True)
-                    if (orphan or (state and state.is_final())) and not over.is_set():
-                        os.kill(os.getpid(), signal.SIGTERM)  # its caller has given it up
-
-    thread = threading.Thread(target=beat, name="signs of life", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()

@@ -76,11 +76,11 @@ def pack(repo: Any, stage: Any, outs: Iterable[Any]) -> Parcel:
     )
 
 
-def elsewhere(stage: Any, outs: Iterable[Any], top: Path) -> list[str]:
+def unread(stage: Any, outs: Iterable[Any], top: Path) -> list[str]:
     """Paths, from the root of the git repository, of outputs that the stage does not read: they need not travel."""
     read = [Path(dep.fs_path) for dep in filter(is_file, stage.deps)]
-    unread = (Path(out.fs_path) for out in outs if not any(_touch(one, Path(out.fs_path)) for one in read))
-    return [os.path.relpath(path, top) for path in unread if path.is_relative_to(top)]
+    found = (Path(out.fs_path) for out in outs if not any(_touch(one, Path(out.fs_path)) for one in read))
+    return [os.path.relpath(path, top) for path in found if path.is_relative_to(top)]
 
 
 def send(parcel: Parcel) -> None:
@@ -91,7 +91,11 @@ def send(parcel: Parcel) -> None:
         TransientError: the remote did not take them.
     """
     with dvc_silent(), Repo() as repo:
-        remote, objects = Remote(repo, say=_silent), _objects(repo, parcel)
+        remote = Remote(repo, say=_silent)
+        try:
+            objects = _objects(_holder(repo, parcel)) if parcel.needs else {}
+        except CollectCacheError as error:
+            raise UserError(" ".join(str(error).split())) from None
         for path in insist(lambda: remote.give(objects)):
             raise UserError(f"'{path}' is read by the stage and is not in the cache: run the stage that makes it")
 
@@ -173,30 +177,25 @@ def _fetch(remote: Remote, records: Iterable[Record]) -> set[Record]:
 
 
 def _bring(repo: Any, remote: Remote, parcel: Parcel) -> Any:
+    holder = _holder(repo, parcel)
     try:
-        holder = repo.stage_cache._create_stage({"cmd": "true", "outs": parcel.needs}, wdir=repo.root_dir)
-        needed = set().union(*holder.get_used_objs().values())
+        objects = _objects(holder)
     except CollectCacheError as error:
         raise TransientError(f"the listing of a folder is not on the remote: {error}") from None
-    away = {one for one in needed if not repo.cache.local.exists(one.value)}
-    if away:
-        remote.take(away)
-    for out in holder.outs:
-        for objects in out.get_used_objs().values():
-            if lacking := [one.value for one in objects if not repo.cache.local.exists(one.value)]:
-                raise TransientError(f"'{out}': object {lacking[0]} is missing or damaged on the remote")
+    away = {one for one in objects if not repo.cache.local.exists(one.value)}
+    for one in remote.take(away) if away else ():
+        raise TransientError(f"'{objects[one]}': object {one.value} is missing or damaged on the remote")
     return holder
 
 
-def _objects(repo: Any, parcel: Parcel) -> dict[Any, str]:
-    """The objects that the stage needs, each with the path that it is of."""
-    if not parcel.needs:
-        return {}
-    outs = repo.stage_cache._create_stage({"cmd": "true", "outs": parcel.needs}, wdir=repo.root_dir).outs
-    try:
-        return {one: str(out) for out in outs for objects in out.get_used_objs().values() for one in objects}
-    except CollectCacheError as error:
-        raise UserError(" ".join(str(error).split())) from None
+def _holder(repo: Any, parcel: Parcel) -> Any:
+    """A stage of DVC's whose outputs are what the parcel's stage reads."""
+    return repo.stage_cache._create_stage({"cmd": "true", "outs": parcel.needs}, wdir=repo.root_dir)
+
+
+def _objects(holder: Any) -> dict[Any, str]:
+    """The objects of its outputs, each with the path that it is of."""
+    return {one: str(out) for out in holder.outs for objects in out.get_used_objs().values() for one in objects}
 
 
 def _need(repo: Any, out: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from flows import parcel, snapshot
 from flows.graph import Graph, Stage
 from flows.insist import insist
 from flows.options import Outcome
+from flows.pulse import LEASE_SECONDS, Pulse
 from flows.remote import Record
 from flows.spawn import GRACE_SECONDS
 from flows.tasks import LINES
@@ -38,8 +39,6 @@ from stages.errors import TransientError, UserError
 
 FLOW = "stage"  # of the deployments
 REFUSED = "Refused"  # the name of the state of one that the user must mend
-LEASE_SECONDS = float(os.environ.get("GLIAFLOW_LEASE_SECONDS", "60"))  # without a sign of life a stage is lost
-BEAT_SECONDS = LEASE_SECONDS / 6  # between two of them
 PENDING_SECONDS = 150.0  # that a host may take from having it to beginning it
 LOSSES = 3  # of one stage, before it fails
 POLL_SECONDS = 0.5
@@ -136,7 +135,7 @@ class Errand(Job):
         workspace, address = self._pools.workspace, self.stage.address
         if self.tries > 1:
             workspace.hold(address, os.getpid())
-        sent, unread = workspace.pack(address)
+        sent, unread = workspace.parcel(address)
         parcel.send(sent)
         commit, ref = self._pools.commit(unread)
         parameters = {
@@ -167,7 +166,7 @@ class Errand(Job):
 
     def _follow(self, run: FlowRun, show: Show) -> FlowRun:
         """Until it ends, show what it says; the server may be away for a while."""
-        pulse, lines, stopping, began = Pulse(), Lines(run.id), 0.0, time.monotonic()
+        pulse, lines, stopping, began = Pulse(), Said(run.id), 0.0, time.monotonic()
         told = asked = False
         # Without the client's own tries, which take a minute in which nobody knows that the server is away.
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
@@ -205,7 +204,7 @@ class Errand(Job):
                     show(line, True)
         return run
 
-    def _lost(self, client: SyncPrefectClient, run: FlowRun, pulse: "Pulse") -> None:
+    def _lost(self, client: SyncPrefectClient, run: FlowRun, pulse: Pulse) -> None:
         """Give a run up whose host is silent, so that a host that lives after all ends it."""
         silence = pulse.silence(run.updated)
         if not run.state or run.state.is_scheduled() or self._stop.is_set():
@@ -235,24 +234,7 @@ class Errand(Job):
         return f"'{self.stage.settings.pool}'"
 
 
-class Pulse:
-    """For how long nothing was heard of a run, by this host's clock alone."""
-
-    def __init__(self) -> None:
-        self._last, self._since = None, time.monotonic()  # type: datetime | None, float
-
-    def silence(self, updated: "datetime | None") -> float:
-        """Seconds since the server's record of the run changed last, which now reads `updated`."""
-        if updated != self._last:
-            self._last, self._since = updated, time.monotonic()
-        return time.monotonic() - self._since
-
-    def missed(self) -> None:
-        """The server does not answer, so that nothing can be heard."""
-        self._since = time.monotonic()
-
-
-class Lines:
+class Said:
     """What the stage of a run said and this has not yet given."""
 
     def __init__(self, run: uuid.UUID) -> None:

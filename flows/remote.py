@@ -123,10 +123,10 @@ class Remote:
         """Fetch the objects that records of this cache name."""
         needed = self._needed(records)
         missing = {one for objects in needed.values() for one in objects if not self._has(one)}
+        nowhere = set[Any]()
         if missing:
             self._say(f"fetching {len(missing)} objects")
-            self.take(missing)
-        nowhere = {one for one in missing if not self._has(one)}
+            nowhere = self.take(missing)
         lacking = {record: sorted(one.value for one in objects & nowhere) for record, objects in needed.items()}
         return Sent(0, len(missing - nowhere), {r: names for r, names in lacking.items() if names or not needed[r]})
 
@@ -142,12 +142,14 @@ class Remote:
             raise TransientError("the remote did not take all objects")
         return nowhere
 
-    def take(self, objects: Iterable[Any]) -> None:
-        """Fetch objects; what is missing or damaged stays away."""
+    def take(self, objects: Iterable[Any]) -> set[Any]:
+        """Fetch objects; those that stayed away, missing or damaged."""
+        objects = set(objects)
         with depot.reached(self._there):
-            result = self._repo.cloud.pull(set(objects), jobs=self._jobs, remote=self._name)
+            result = self._repo.cloud.pull(objects, jobs=self._jobs, remote=self._name)
         if result.failed:
             self._say(f"{len(result.failed)} objects could not be fetched; fetch again for the rest")
+        return {one for one in objects if not self._has(one)}
 
     def _stores(self, objects: Iterable[Any]) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
         """The objects by where they lie: here, there, and hash → object."""

@@ -54,10 +54,7 @@ def origin(top: Path) -> str:
     Raises:
         UserError: this repository has no remote.
     """
-    names = git(top, "remote").stdout.split()
-    if not names:
-        raise UserError("a stage for a work pool travels by git: git remote add origin ADDRESS, which the hosts reach")
-    address = git(top, "remote", "get-url", _first(names)).stdout.strip()
+    address = git(top, "remote", "get-url", _remote(top)).stdout.strip()
     if "://" not in address and not re.match(r"[\w.@-]+:", address):  # a folder
         address = str(Path(top, address).resolve())
     return SECRET.sub("", TOKEN.sub(r"\1", address))
@@ -65,26 +62,23 @@ def origin(top: Path) -> str:
 
 def send(top: Path, commit: str, ref: str) -> None:
     """Have the remote hold the commit under `ref`."""
-    # Hooks are for what a person pushes: DVC's would push all data.
-    push = ["push", "--quiet", "--no-verify", "--force", _first(git(top, "remote").stdout.split()), f"{commit}:{ref}"]
-    insist(lambda: git(top, *push, far=True))
+    insist(lambda: _push(top, f"+{commit}:{ref}"))
 
 
 def forget(top: Path, refs: Iterable[str]) -> None:
     """Remove refs from the remote."""
     gone = [f":{ref}" for ref in refs]
     if gone:
-        git(
-            top,
-            "push",
-            "--quiet",
-            "--no-verify",
-            _first(git(top, "remote").stdout.split()),
-            *gone,
-            check=False,
-            far=True,
-        )
+        _push(top, *gone)
 
 
-def _first(names: list[str]) -> str:
+def _push(top: Path, *refspecs: str) -> None:
+    # Hooks are for what a person pushes: DVC's would push all data.
+    git(top, "push", "--quiet", "--no-verify", _remote(top), *refspecs, far=True)
+
+
+def _remote(top: Path) -> str:
+    names = git(top, "remote").stdout.split()
+    if not names:
+        raise UserError("a stage for a work pool travels by git: git remote add origin ADDRESS, which the hosts reach")
     return "origin" if "origin" in names else names[0]

@@ -100,10 +100,9 @@ def fetch(repo: Any, found: list[Output], remote: str | None) -> None:
     needed = set().union(*(output.objects for output in found))
     away = {one for one in needed if not repo.cache.local.exists(one.value)}
     if away:
-        store = Remote(repo, remote)
-        store.take(away)
+        lacking = Remote(repo, remote).take(away)
         for output in found:
-            for one in sorted(o.value for o in output.objects & away if not repo.cache.local.exists(o.value)):
+            for one in sorted(o.value for o in output.objects & lacking):
                 raise UserError(f"{output.path}: object {one} is missing or damaged on the remote; {MEND}")
 
 

@@ -28,7 +28,7 @@ from flows.lockfile import LockFiles
 from flows.locks import Locks, busy_is_not_yet, noting_nothing
 from flows.meta import settings
 from flows.options import Change, Commands, Flags, Outcome
-from flows.parcel import Parcel, elsewhere, pack, unfold
+from flows.parcel import Parcel, pack, unfold, unread
 from flows.plan import is_file, maker, newest, planned, sources
 from flows.preflight import Missing, Signature, Unclear, changed_meanwhile, check_program, signature
 from flows.remote import Record
@@ -60,6 +60,7 @@ class Workspace:
         self._upstreams: dict[str, list[Any]] = {}
         self._sources: dict[str, Signature | None] = {}
         self._begun: dict[str, _Begun] = {}
+        self._parcels: dict[str, tuple[Parcel, list[str]]] = {}  # of what is begun and runs on another host
         self._known: dict[str, runcache.Known] = {}  # what dvc.lock said when a stage was begun first
         self._wanted: set[str] = set()  # stages that DVC would run or restore
         self._said: set[str] = set()
@@ -151,7 +152,7 @@ class Workspace:
             stage.save_deps(allow_missing=force)
             self._begun[address] = _Begun([None if dep in missing else dep.hash_info for dep in stage.deps])
             if not here:
-                self.pack(address)  # what cannot travel is refused while the outputs are still there
+                self._parcels[address] = self._packed(stage)
             return Outcome.RUN
 
     def give_up(self, address: str) -> None:
@@ -259,16 +260,14 @@ class Workspace:
             raise UserError("a stage travels to another host by git, which this repository does not use")
         return Path(self.repo.scm.root_dir)
 
-    def pack(self, address: str) -> tuple[Parcel, list[str]]:
-        """A stage that is begun, to be run on another host; and the outputs that it does not read, from git's root.
+    def parcel(self, address: str) -> tuple[Parcel, list[str]]:
+        """A stage that is begun, to be run on another host; and the outputs that it does not read, from git's root."""
+        return self._parcels[address]
 
-        Raises:
-            UserError: it cannot run elsewhere, and why.
-        """
-        stage, outs = self._stages[address], {out.fs_path: out for out in self.repo.index.outs}
-        with self._locks.held():
-            outs |= {out.fs_path: out for planned in self._stages.values() for out in planned.outs}
-            return pack(self.repo, stage, outs.values()), elsewhere(stage, outs.values(), self.top)
+    def _packed(self, stage: Any) -> tuple[Parcel, list[str]]:
+        outs = {out.fs_path: out for out in self.repo.index.outs}
+        outs |= {out.fs_path: out for planned in self._stages.values() for out in planned.outs}
+        return pack(self.repo, stage, outs.values()), unread(stage, outs.values(), self.top)
 
     def arrive(self, address: str, record: Record) -> dict[str, str]:
         """Record what another host made of the stage, and this cache holds by now; its outputs, path → hash.

@@ -27,7 +27,7 @@ class Project:
     def __init__(self, root: Path, environment: dict[str, str]) -> None:
         self.root, self.environment = root, environment
         root.mkdir(parents=True)
-        self.run("git", "init", "-q")
+        self.run("git", "init", "-q", "--initial-branch=master")
         with Repo.init(str(root)):
             pass
         site = root.parent / f"{root.name}-site"

@@ -15,7 +15,9 @@ from uuid import uuid4
 import httpx
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from tests.flows.repos import ROOT, Project, environment, soon
@@ -155,9 +157,6 @@ class Team:
 
     def runs(self, name: str) -> list[FlowRun]:
         """The runs of that name, the oldest first."""
-        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
-        from prefect.client.schemas.sorting import FlowRunSort
-
         with self.client() as client:
             only = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
             return client.read_flow_runs(flow_run_filter=only, sort=FlowRunSort.START_TIME_ASC)

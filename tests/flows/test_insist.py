@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from flows.insist import insist
-from flows.pools import Pulse
 from stages.errors import TransientError, UserError
 
 
@@ -29,17 +28,3 @@ def test_what_may_pass_is_asked_again_and_what_lasts_is_not() -> None:
         insist(failing(UserError("mend it")), waits=(0, 0))
     with pytest.raises(AttributeError):
         insist(failing(AttributeError()), waits=(0, 0))
-
-
-def test_silence_counts_from_the_last_sign_and_not_while_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("flows.pools.time.monotonic", lambda: clock[0])
-    pulse, first, second = Pulse(), object(), object()
-    clock[0] = 5.0
-    assert pulse.silence(first) == 0  # type: ignore[arg-type]
-    clock[0] = 9.0
-    assert pulse.silence(first) == 4  # type: ignore[arg-type]
-    pulse.missed()
-    clock[0] = 10.0
-    assert pulse.silence(first) == 1  # type: ignore[arg-type]
-    assert pulse.silence(second) == 0  # type: ignore[arg-type]

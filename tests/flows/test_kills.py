@@ -1,6 +1,6 @@
 """SIGKILL of the flow, or of a process of a stage, at random moments: one more run ends as an unbroken one would have.
 
-`GLIAFLOW_FLOW_KILLS` says how many, 8 by default.
+`GLIAFLOW_FLOW_KILLS` says how many, 12 by default.
 """
 
 import os
@@ -18,7 +18,7 @@ import pytest
 from flows.repro import reproduce
 from tests.flows.repos import Project
 
-KILLS = int(os.environ.get("GLIAFLOW_FLOW_KILLS", "8"))
+KILLS = int(os.environ.get("GLIAFLOW_FLOW_KILLS", "12"))
 PATIENCE_SECONDS = 30
 
 

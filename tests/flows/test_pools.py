@@ -59,6 +59,12 @@ def started(project: Project) -> Iterator["subprocess.Popen[str]"]:
             caller.kill()
 
 
+def terminate(caller: "subprocess.Popen[str]") -> None:
+    """SIGTERM, and until it has ended."""
+    caller.send_signal(signal.SIGTERM)
+    caller.communicate(timeout=60)
+
+
 def waiting(folder: Path, name: str, then: str) -> dict[str, Any]:
     """A stage that runs until the file `go` is there, and says so in `begun`: both outside of any workspace."""
     command = f"echo begun; echo x >> {folder}/begun; while ! test -e {folder}/go; do sleep 0.1; done; {then}"
@@ -170,8 +176,7 @@ def test_cancelling_the_caller_ends_what_runs_there(project: Project, crew: Team
     project.commit()
     with started(project) as caller:
         assert soon((tmp_path / "begun").exists)
-        caller.send_signal(signal.SIGTERM)
-        caller.communicate(timeout=60)
+        terminate(caller)
     assert soon(lambda: [run.state_name for run in crew.runs(name)] == ["Cancelled"])
     assert soon(lambda: not there(tmp_path))
     assert "refs/gliaflow" not in project.run("git", "ls-remote", "origin").stdout
@@ -184,8 +189,7 @@ def test_what_no_host_has_taken_is_cancelled_at_once(project: Project, crew: Tea
     project.commit()
     with started(project) as caller:
         assert soon(lambda: crew.runs(name))
-        caller.send_signal(signal.SIGTERM)
-        caller.communicate(timeout=60)
+        terminate(caller)
     assert [run.state_name for run in crew.runs(name)] == ["Cancelled"]
 
 
@@ -198,8 +202,7 @@ def test_a_cancelled_stage_whose_worker_is_gone_ends_too(project: Project, crew:
         assert soon((tmp_path / "begun").exists)
         for host in crew.hosts.values():
             host.kill_worker()
-        caller.send_signal(signal.SIGTERM)
-        caller.communicate(timeout=60)
+        terminate(caller)
     assert soon(lambda: not there(tmp_path))
     assert soon(lambda: [run.state_name for run in crew.runs(name)] == ["Cancelled"])
     crew.join("b")
