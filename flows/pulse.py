@@ -36,7 +36,9 @@ def beating() -> Iterator[None]:
                     if orphan:
                         client.set_flow_run_state(run.id, Cancelled(), force=True)
                     if (orphan or (state and state.is_final())) and not over.is_set():
-                        os.kill(os.getpid(), signal.SIGTERM)  # its caller has given it up
+                        # Its caller has given it up. After a gentler end Prefect's engine would write "Crashed" over the
+                        # state; what it runs ends with it either way.
+                        os.kill(os.getpid(), signal.SIGKILL)
 
     thread = threading.Thread(target=beat, name="signs of life", daemon=True)
     thread.start()

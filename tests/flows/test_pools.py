@@ -198,14 +198,16 @@ def test_a_cancelled_stage_whose_worker_is_gone_ends_too(project: Project, crew:
     project.write({"seed.txt": "1\n"})
     project.pipeline({name: waiting(tmp_path, name, "true")})
     project.commit()
-    with started(project) as caller:
-        assert soon((tmp_path / "begun").exists)
-        for host in crew.hosts.values():
-            host.kill_worker()
-        terminate(caller)
-    assert soon(lambda: not there(tmp_path))
-    assert soon(lambda: [run.state_name for run in crew.runs(name)] == ["Cancelled"])
-    crew.join("b")
+    try:
+        with started(project) as caller:
+            assert soon((tmp_path / "begun").exists)
+            for host in crew.hosts.values():
+                host.kill_worker()
+            terminate(caller)
+        assert soon(lambda: not there(tmp_path))
+        assert soon(lambda: [run.state_name for run in crew.runs(name)] == ["Cancelled"])
+    finally:
+        crew.join("b")
 
 
 def test_a_stage_for_a_pool_waits_for_no_cpu_here_and_goes_past_hooks(project: Project, tmp_path: Path) -> None:
