@@ -36,7 +36,7 @@ def beating() -> Iterator[None]:
                     if orphan:
                         client.set_flow_run_state(run.id, Cancelled(), force=True)
                     if (orphan or (state and state.is_final())) and not over.is_set():
-                        # Its caller has given it up. After a gentler end Prefect's engine would write "Crashed" over the
+                        # Its caller has given it up. After a gentler end Prefect would write "Crashed" over the
                         # state; what it runs ends with it either way.
                         os.kill(os.getpid(), signal.SIGKILL)
 
