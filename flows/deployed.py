@@ -22,6 +22,7 @@ from flows.pools import FLOW, REFUSED, made
 from flows.pulse import beating
 from flows.remote import Remote
 from flows.repro import reproduce
+from flows.screen import Screen
 from flows.tasks import one_line
 from stages.errors import GliaflowError, UserError
 from stages.lgg import kaggle_source
@@ -47,8 +48,9 @@ def stage(
             (top / sent.folder).mkdir(parents=True, exist_ok=True)  # git knows no empty folders
             with chdir(top / sent.folder):
                 known = parcels.unpack(sent, run_cache and not force)
-                # What nobody knows has to run even if its outputs are in git, as metrics are, or it leaves no record.
-                reproduce(targets=sent.address, single_item=True, force=force or not known, run_cache=run_cache)
+                screen = Screen(quiet=True)
+                again = force or not known  # even if its outputs are in git, as metrics are, or it leaves no record
+                reproduce(targets=sent.address, single_item=True, force=again, run_cache=run_cache, screen=screen)
                 record = parcels.push(sent)
     except (DvcException, GliaflowError) as error:
         cause = error.__cause__ if isinstance(error, DvcException) and error.__cause__ else error
@@ -56,7 +58,8 @@ def stage(
         return Failed(name=name, message=one_line(f"on {socket.gethostname()}: {cause}"))
     finally:
         APILogWorker.drain_all(timeout=DRAIN_SECONDS)
-    return Completed(message=made(Outcome.RESTORED if known else Outcome.RUN, record))
+    ran = any(row.outcome is Outcome.RUN for row in screen.rows)
+    return Completed(message=made(Outcome.RUN if ran else Outcome.RESTORED, record))
 
 
 @flow(validate_parameters=False, retries=1, retry_delay_seconds=RETRY_SECONDS)

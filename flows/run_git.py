@@ -14,6 +14,12 @@ LASTING = re.compile(
 )
 
 
+def remote(root: Path | str) -> str | None:
+    """The git remote that a team shares: origin, else the first; None if there is none."""
+    names = git(root, "remote").stdout.split()
+    return "origin" if "origin" in names else next(iter(names), None)
+
+
 def git(
     root: Path | str,
     *line: str,

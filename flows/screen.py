@@ -24,6 +24,7 @@ class Screen:
         self._live = Live(console=self.console, get_renderable=self._lines, refresh_per_second=4, transient=True)
         self._terminal = self.console.is_terminal
         self.quiet = quiet
+        self.rows: Sequence[Row] = ()  # what became of the stages, once all have ended
 
     def __enter__(self) -> "Screen":
         if self._terminal and not self.quiet:
@@ -72,6 +73,7 @@ class Screen:
 
     def summary(self, rows: Sequence[Row]) -> None:
         """How many stages came to what."""
+        self.rows = rows
         counts = {outcome: sum(row.outcome is outcome for row in rows) for outcome in Outcome}
         self.say(", ".join(f"{number} {outcome.value}" for outcome, number in counts.items() if number))
 

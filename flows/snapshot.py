@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flows.insist import insist
-from flows.run_git import git
+from flows.run_git import git, remote
 from stages.errors import UserError
 
 REFS = "refs/gliaflow"
@@ -78,7 +78,7 @@ def _push(top: Path, *refspecs: str) -> None:
 
 
 def _remote(top: Path) -> str:
-    names = git(top, "remote").stdout.split()
-    if not names:
+    found = remote(top)
+    if not found:
         raise UserError("a stage for a work pool travels by git: git remote add origin ADDRESS, which the hosts reach")
-    return "origin" if "origin" in names else names[0]
+    return found

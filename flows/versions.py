@@ -18,11 +18,13 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
+from flows import run_git
+from flows.insist import insist
 from flows.remote import MEND, Remote, verify
 from flows.run_git import git
 from flows.screen import dvc_silent
 from stages.atomic import staged
-from stages.errors import UserError
+from stages.errors import TransientError, UserError
 
 TITLE = "Data version"
 LICENCE = re.compile(r"^\|\s*Licence\s*\|\s*(.+?)\s*\|$", re.MULTILINE)  # a row of the data card
@@ -51,11 +53,11 @@ def publish(repo: Any, name: str, licence: str | None, remote: str | None, say: 
         raise UserError(f"'{name}' cannot name a version: git does not take it for a tag")
     if _git(repo, "rev-parse", "--verify", "--quiet", f"refs/tags/{name}", check=False).returncode == 0:
         raise UserError(f"'{name}' is there already, and a version never moves: take another name")
-    origin = _git(repo, "remote").stdout.split()
-    for place in origin[:1]:
-        if _git(repo, "ls-remote", "--tags", place, name).stdout:
+    place = run_git.remote(_top(repo))
+    if place:
+        if insist(lambda: _git(repo, "ls-remote", place, f"refs/tags/{name}", far=True)).stdout:
             raise UserError(f"'{name}' is on {place} already, and a version never moves: take another name")
-        if not _git(repo, "branch", "--remotes", "--contains", "HEAD").stdout:
+        if not _git(repo, "branch", "--remotes", "--contains", "HEAD", "--list", f"{place}/*").stdout:
             raise UserError(f"HEAD is on no branch of {place}; git push it first")
     _all_committed(repo)
     found = list(_outputs(repo, remote))
@@ -63,10 +65,10 @@ def publish(repo: Any, name: str, licence: str | None, remote: str | None, say: 
     card = _card(repo, found, licence or _licence(Path(repo.root_dir)))
     message = f"{TITLE} {name}\n\n{text(card)}"
     _git(repo, "tag", "--annotate", "--cleanup=verbatim", "--file=-", name, input=message)
-    for place in origin[:1]:
+    if place:
         try:
-            _git(repo, "push", "--quiet", place, f"refs/tags/{name}")
-        except UserError:
+            insist(lambda: _git(repo, "push", "--quiet", place, f"refs/tags/{name}", far=True))
+        except (UserError, TransientError):
             _git(repo, "tag", "--delete", name)
             raise
     say(f"{name}: {len(found)} outputs, {sum(output.files for output in found)} files, {card['bytes']:,} bytes")
@@ -244,5 +246,9 @@ def some(names: list[str], most: int = 5) -> str:
     return ", ".join([*names[:most], *more])
 
 
-def _git(repo: Any, *line: str, check: bool = True, input: str | None = None) -> "subprocess.CompletedProcess[str]":
-    return git(repo.scm.root_dir if repo.scm else repo.root_dir, *line, check=check, input=input)
+def _git(repo: Any, *line: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    return git(_top(repo), *line, **options)
+
+
+def _top(repo: Any) -> str:
+    return str(repo.scm.root_dir if repo.scm else repo.root_dir)

@@ -4,6 +4,18 @@ import pytest
 
 from tests.clones import Clone
 
+LONGEST = (
+    "tests/test_repro.py", "tests/flows/test_pools.py", "tests/test_kills.py", "tests/flows/test_repro.py",
+    "tests/flows/test_servers.py", "tests/flows/test_share.py", "tests/flows/test_prefect.py",
+    "tests/flows/test_property.py", "tests/flows/test_kills.py", "tests/flows/test_deployed.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, lest one process be left alone with them at the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.location[0], len(LONGEST)))
+
 
 @pytest.fixture(scope="session")
 def make_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Clone]:
