@@ -22,6 +22,7 @@ from flows.pools import FLOW, REFUSED, made
 from flows.pulse import beating
 from flows.remote import Remote
 from flows.repro import reproduce
+from flows.run_git import WHO, git
 from flows.screen import Screen
 from flows.tasks import one_line
 from stages.errors import GliaflowError, UserError
@@ -95,6 +96,8 @@ def repro(
 def publish(name: str, repository: str, rev: str = "main", licence: str | None = None) -> Any:
     """Name the data of a commit whose data is on the remote already."""
     with checked_out(repository, rev) as top, versions.opened(top) as opened:
+        if git(top, "var", "GIT_COMMITTER_IDENT", check=False).returncode:  # nobody is known to git on this host
+            os.environ |= WHO
         insist(opened.pull)
         versions.publish(opened, name, licence, None)
     return Completed(message=f"published {name}")

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dvc.exceptions import DvcException
@@ -62,7 +62,7 @@ class Pools:
         self.workspace, self.top = workspace, workspace.top
         context = FlowRunContext.get()
         self._here = context.flow_run.work_pool_name if context and context.flow_run else None
-        self._refs = f"{snapshot.REFS}/{uuid.uuid4().hex}"
+        self._refs = snapshot.place(datetime.now(UTC))
         self._sent: dict[str, str] = {}
         self._lock, self._closed = threading.Lock(), False
 

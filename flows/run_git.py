@@ -12,6 +12,7 @@ FAR_SECONDS = 600.0
 LASTING = re.compile(
     "remote ref|not appear to be|not a git|does not exist|not found|denied|rejected|authentication", re.IGNORECASE
 )
+WHO = {f"GIT_{who}_{what}": "gliaflow" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 def remote(root: Path | str) -> str | None:

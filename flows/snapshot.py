@@ -4,17 +4,20 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 from flows.insist import insist
-from flows.run_git import git, remote
+from flows.run_git import WHO, git, remote
 from stages.errors import UserError
 
 REFS = "refs/gliaflow"
+DATED = re.compile(rf"^{REFS}/(\d{{4}}-\d\d-\d\d)/")
+KEPT = timedelta(days=30)  # for what a flow left on the remote that was killed; none runs as long
 TRIES = 3  # a file may vanish while git reads it
 TOKEN = re.compile(r"^(https?://)[^/]*@", re.IGNORECASE)  # even a user alone may be one
 SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@")  # user and password in an address
-WHO = {f"GIT_{who}_{what}": "gliaflow" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 def snapshot(top: Path, without: Iterable[str] = ()) -> str:
@@ -65,11 +68,19 @@ def send(top: Path, commit: str, ref: str) -> None:
     insist(lambda: _push(top, f"+{commit}:{ref}"))
 
 
+def place(day: datetime) -> str:
+    """Where the commits of a flow that began on that day stand on the remote."""
+    return f"{REFS}/{day:%Y-%m-%d}/{uuid4().hex}"
+
+
 def forget(top: Path, refs: Iterable[str]) -> None:
-    """Remove refs from the remote."""
-    gone = [f":{ref}" for ref in refs]
+    """Remove refs from the remote; with them those that flows left there which were killed long ago."""
+    gone = set(refs)
     if gone:
-        _push(top, *gone)
+        oldest = f"{datetime.now(UTC) - KEPT:%Y-%m-%d}"
+        there = git(top, "ls-remote", _remote(top), f"{REFS}/*", far=True).stdout.split()[1::2]
+        gone |= {ref for ref in there if (dated := DATED.match(ref)) and dated[1] < oldest}
+        _push(top, *(f":{ref}" for ref in sorted(gone)))
 
 
 def _push(top: Path, *refspecs: str) -> None:

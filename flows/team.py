@@ -25,6 +25,7 @@ from prefect.workers.process import ProcessWorker
 
 from flows import snapshot
 from flows.gpus import visible_gpus
+from flows.watch import watch
 from stages.command import run
 from stages.errors import UserError
 
@@ -105,7 +106,7 @@ def pools(pool: str | None = None, limit: int | None = None, secrets: Mapping[st
 
 
 def deploy(repository: str) -> None:
-    """Write all of prefect.yaml to the server.
+    """Write all of prefect.yaml to the server, and that runs are missed whose host is gone.
 
     Raises:
         UserError: Prefect could not.
@@ -115,6 +116,8 @@ def deploy(repository: str) -> None:
     ended = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise UserError(f"prefect deploy: {' '.join((ended.stderr or ended.stdout).split())}")
+    with get_client(sync_client=True) as client:
+        watch(client)
     for name in DEPLOYED.findall(ended.stdout):
         print(f"deployed {name}")
     print("on each host, in a clone of it: make worker POOL=gpu, or POOL=cpu")

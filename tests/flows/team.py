@@ -22,6 +22,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from tests.flows.repos import ROOT, Project, environment, soon
 
+IDENTITY = ("GIT_AUTHOR", "GIT_COMMITTER")  # which a host has none of
 LEASE_SECONDS = 6  # short: a test waits for it
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 GPUS = "#!/bin/sh\ncase $* in *query*) printf '0, GPU-a\\n1, GPU-b\\n';; *) printf 'GPU 0: x (UUID: GPU-a)\\n';; esac\n"
@@ -85,6 +86,8 @@ class Host:
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
             **self.extra,
         }
+        nobody = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.useConfigOnly", "GIT_CONFIG_VALUE_0": "true"}
+        variables = {name: value for name, value in variables.items() if not name.startswith(IDENTITY)} | nobody
         variables.pop("PYTHONPATH")
         line = [sys.executable, "-m", "flows.team", "worker", self.pool]
         with (self.folder / "worker.log").open("ab") as log:

@@ -23,6 +23,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from ruamel.yaml import YAML
 
 from flows import team as team_cli
+from flows import watch
 from flows.deployed import check_data, same_packages
 from stages.errors import UserError
 from tests.flows.repos import ROOT, Project, soon
@@ -32,6 +33,7 @@ from tests.flows.test_remote import ran
 from tests.stages.lgg.kaggle_server import TOKEN, Kaggle, serving
 
 EVERY = timedelta(seconds=3)  # far less than the run takes
+FORCE = {"force": True, "pull": False}
 GRAPH: dict[str, Any] = {
     "one": {
         "cmd": "echo one >> ran.log; mkdir BUSY || exit 9; sleep 8; cp seed.txt one.txt; rmdir BUSY",
@@ -174,6 +176,28 @@ def test_pools_are_made_once_and_limits_set(crew: Team) -> None:
         assert (after["gpu"].concurrency_limit, after["tpu"].type) == (4, "process")
         team_cli.pools()
         assert client.read_work_pool("gpu").concurrency_limit == 4
+
+
+def test_a_night_whose_host_is_lost_has_crashed_and_makes_way(crew: Team, pipeline: Project) -> None:
+    with crew.client() as client:
+        team_cli.deploy(str(crew.origin))  # again, and there is still one of them
+        (found,) = client.read_automations_by_name(watch.NAME)
+        assert (found.trigger.within, found.enabled) == (watch.SILENCE, True)  # type: ignore[union-attr]
+        client.update_automation(found.id, watch.automation(timedelta(seconds=10)))  # with no second sign until then
+        nightly = client.read_deployment_by_name("repro/nightly")
+        night = client.create_flow_run_from_deployment(nightly.id, parameters=nightly.parameters | {"flags": FORCE})
+        assert soon((pipeline.root / "busy").exists)
+        crew.hosts["n"].kill()
+        crew.join("m", "cpu")
+
+        def state() -> tuple[str | None, str | None]:
+            found = client.read_flow_run(night.id).state
+            return (found.name, found.message) if found else (None, None)
+
+        assert soon(lambda: state() == ("Crashed", "nothing was heard of its host for 10 s")), state()
+        (pipeline.root / "busy").rmdir()
+        following = client.create_flow_run_from_deployment(nightly.id)
+        assert soon(lambda: client.read_flow_run(following.id).state_name == "Completed")
 
 
 def test_other_packages_than_the_pinned_ones_are_refused(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """The workspace as a commit: what goes, what stays, and that nothing here moves."""
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from flows.run_git import git
-from flows.snapshot import forget, origin, send, snapshot
+from flows.snapshot import REFS, forget, origin, place, send, snapshot
 from stages.errors import UserError
 
 WHO = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
@@ -70,6 +71,20 @@ def test_it_goes_to_the_remote_under_a_ref_and_is_taken_back(top: Path, tmp_path
     assert git(top, "ls-remote", "origin").stdout.split() == [made, "refs/gliaflow/x/1"]
     forget(top, ["refs/gliaflow/x/1"])
     assert git(top, "ls-remote", "origin").stdout == ""
+
+
+def test_what_a_flow_left_that_was_killed_goes_after_a_month(top: Path, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--bare", "origin.git")
+    git(top, "remote", "add", "origin", "../origin.git")
+    now = datetime.now(UTC)
+    ended, killed, long_ago, other = place(now), place(now - timedelta(days=29)), place(now - timedelta(days=32)), "x/1"
+    for ref in (ended, killed, long_ago, f"{REFS}/{other}", "refs/heads/main"):
+        send(top, "HEAD", ref)
+    forget(top, [])
+    assert len(git(top, "ls-remote", "origin", "refs/*").stdout.splitlines()) == 5
+    forget(top, [ended])
+    left = git(top, "ls-remote", "origin", "refs/*").stdout.split()[1::2]
+    assert left == sorted([killed, f"{REFS}/{other}", "refs/heads/main"])
 
 
 def test_no_password_leaves_with_the_address(top: Path) -> None:
