@@ -116,11 +116,12 @@ def unpack(parcel: Parcel, run_cache: bool) -> bool:
         with repo.lock:
             stage = _stage(repo, parcel.address)
             stage.save_deps()
-            if _key(stage) != parcel.key:
+            if (_key(stage), _reads(stage)) != (parcel.key, parcel.reads):
                 raise UserError(f"{_difference(parcel.reads, _reads(stage))} is not here what it is there")
         if not run_cache:
             return False
-        known = insist(lambda: _fetch(remote, remote.records(parcel.key)))
+        found = insist(lambda: _fetch(remote, remote.records(parcel.key)))
+        known = {record for record in found if runcache.fits(stage, repo.stage_cache._load_cache(*record))}
         return bool(known - set(insist(lambda: remote.fetch_objects(known)).lacking))
 
 

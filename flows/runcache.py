@@ -1,5 +1,6 @@
 """DVC's run-cache, where it records which outputs came of which dependencies: what is there, and taking it."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +24,27 @@ def restore(stage: Any, remove: Callable[[], None], run_cache: bool, pull: bool)
     return True
 
 
+def fits(stage: Any, entry: Any) -> bool:
+    """Whether a record of the stage's key is of its very parameters, as last saved.
+
+    DVC's key leaves out those called `size` or `nfiles` below a section (its issue 10296), and so takes what came of
+    another value.
+    """
+    ours, theirs = (json.dumps(one.get("params"), sort_keys=True) for one in (to_single_stage_lockfile(stage), entry))
+    return ours == theirs
+
+
+def _newest(stage: Any) -> Any:
+    """What DVC's cache would load for the stage, of those that fit."""
+    cache, key = stage.repo.stage_cache, _get_cache_hash(to_single_stage_lockfile(stage), key=True)
+    paths = sorted(Path(cache._get_cache_dir(key)).glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    entries = (cache._load_cache(key, path.name) for path in paths)
+    return next((entry for entry in entries if entry is None or fits(stage, entry)), None)
+
+
 @contextmanager
 def _before_checkout(cache: Any, action: Callable[[], None]) -> Iterator[None]:
-    """Act between DVC's finding a stage in its cache and taking the outputs from it."""
+    """Have DVC look at records that fit alone, and act between its finding a stage and taking the outputs."""
     create = cache._create_stage
 
     def created(*args: Any, **kwargs: Any) -> Any:
@@ -39,11 +58,11 @@ def _before_checkout(cache: Any, action: Callable[[], None]) -> Iterator[None]:
         found.checkout = acted
         return found
 
-    cache._create_stage = created
+    cache._create_stage, cache._load = created, _newest
     try:
         yield
     finally:
-        del cache._create_stage
+        del cache._create_stage, cache._load
 
 
 def known(stage: Any) -> Known:
@@ -92,10 +111,8 @@ def foreseen(stage: Any, coming: Mapping[str, Any]) -> dict[str, Any] | None:
 def _recorded(stage: Any) -> dict[str, Any] | None:
     if not stage.deps or not stage.outs or stage.always_changed or any(out.persist for out in stage.outs):
         return None
-    cache, key = stage.repo.stage_cache, _get_cache_hash(to_single_stage_lockfile(stage), key=True)
-    entries = sorted(Path(cache._get_cache_dir(key)).glob("*"), key=lambda path: path.stat().st_mtime)
-    found = cache._load_cache(key, entries[-1].name) if entries else None
+    found = _newest(stage)
     if found is None:
         return None
-    restored = cache._create_stage(found, wdir=stage.wdir)
+    restored = stage.repo.stage_cache._create_stage(found, wdir=stage.wdir)
     return {out.fs_path: (out.hash_info, out.meta) for out in restored.outs} if restored.outs_cached() else None

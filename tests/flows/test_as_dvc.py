@@ -122,6 +122,24 @@ def test_interactive_may_be_configured(project: Project) -> None:
     assert not (project.root / "o.txt").exists()
 
 
+def test_a_parameter_called_size_counts_which_dvcs_run_cache_does_not_see(twins: tuple[Project, Project]) -> None:
+    stage = {"cmd": "grep size params.yaml > out.txt", "deps": ["a.txt"], "params": ["pack"], "outs": ["out.txt"]}
+    results = []
+    for project, run in zip(twins, (stock, ours), strict=True):
+        project.write({"a.txt": "1\n"})
+        project.pipeline({"pack": stage})
+        for size in (30, 40, 30, 40):
+            project.write({"params.yaml": f"pack:\n  size: {size}\n"})
+            run(project.root)
+            results.append((project.root / "out.txt").read_text())
+    assert results == ["  size: 30\n"] * 4 + [f"  size: {size}\n" for size in (30, 40, 30, 40)]
+    project = twins[1]
+    project.write({"params.yaml": "pack:\n  size: 50\n"})
+    assert "pack: to run: pack.size 40 → 50" in project.flow("--dry").stdout
+    project.write({"params.yaml": "pack:\n  size: 30\n"})
+    assert "pack: restorable: pack.size 40 → 30" in project.flow("--dry").stdout
+
+
 def test_names_may_hold_braces(project: Project) -> None:
     project.write({"seed.txt": "1\n"})
     project.pipeline({"a": {"foreach": ["{x}", "{"], "do": {"cmd": "true ${item}", "deps": ["seed.txt"]}}})

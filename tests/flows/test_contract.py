@@ -128,6 +128,14 @@ def test_restore_takes_what_the_lock_file_names_or_else_the_run_cache(repo: Repo
             repo.stage_cache.restore(stage(repo, "two"), run_cache=True, pull=False)
 
 
+@pytest.mark.parametrize(("name", "told"), [("size", False), ("nfiles", False), ("width", True)])
+def test_get_cache_hash_leaves_parameters_out_that_are_called_as_what_dvc_notes_of_files(name: str, told: bool) -> None:
+    """Issue 10296 of DVC; once it is mended, runcache.fits has nothing left to do."""
+    entries = [{"cmd": "c", "params": {"params.yaml": {"pack": {name: value}}}, "outs": []} for value in (30, 40)]
+    one, other = (_get_cache_hash(entry, key=True) for entry in entries)
+    assert (one != other) == told
+
+
 def test_save_hashes_and_commit_caches_without_the_run_cache(repo: Repo) -> None:
     """dvc.stage.Stage.save, commit; StageCache.save."""
     Path("two.txt").write_text("1\n")
