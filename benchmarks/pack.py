@@ -52,7 +52,7 @@ def main() -> None:
     archive, tree = (Path(os.environ[name]).resolve() for name in ("GLIAFLOW_LGG_ZIP", "GLIAFLOW_LGG_TREE"))
     packed, looped = [], []
     with TemporaryDirectory() as folder, chdir(folder):
-        Path("params.yaml").write_text("lgg: {pack: {size: null}}\n", encoding="utf-8")
+        Path("params.yaml").write_text("lgg: {pack: {side: null}}\n", encoding="utf-8")
         for _ in range(RUNS):
             packed.append(_seconds(stage, archive))
             ours = [path.rename(f"packed-{path}") for path in ARRAYS]

@@ -17,6 +17,7 @@ from flows import parcel as parcels
 from flows import versions
 from flows.checkout import checked_out
 from flows.insist import insist
+from flows.lines import one_line
 from flows.options import Outcome
 from flows.pools import FLOW, REFUSED, made
 from flows.pulse import beating
@@ -24,7 +25,6 @@ from flows.remote import Remote
 from flows.repro import reproduce
 from flows.run_git import WHO, git
 from flows.screen import Screen
-from flows.tasks import one_line
 from stages.errors import GliaflowError, UserError
 from stages.lgg import kaggle_source
 from stages.lgg.download import DownloadParams

@@ -27,3 +27,8 @@ class Lines:
     @staticmethod
     def _visible(line: bytes) -> str:
         return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
+
+
+def one_line(text: str) -> str:
+    """Without breaks: an error is one line."""
+    return " ".join(text.split())

@@ -2,21 +2,20 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from dvc.exceptions import DvcException, ReproductionError
-from prefect.context import FlowRunContext
 
 from flows import explain
-from flows.api import prefect
 from flows.devices import Slots
 from flows.fallback import Fallback
+from flows.lines import one_line
 from flows.options import CommandLine, Flags, StageFailed, not_reproduced
 from flows.screen import Screen
-from flows.tasks import body, flow_of_its_own, one_line
 from flows.walk import Walk
 from stages.command import run
 from stages.errors import UserError
@@ -64,13 +63,10 @@ def reproduce(
             return explain.dry(workspace, graph, screen)
         elsewhere = _pools(workspace) if pools else None
         walk = Walk(workspace, graph, Slots(jobs or len(os.sched_getaffinity(0))), screen, elsewhere)
-        if FlowRunContext.get():
-            body(walk)
-        elif walk.nothing_to_do():
+        if not _in_a_flow() and walk.nothing_to_do():
             screen.say(UP_TO_DATE)
         else:
-            with prefect(), screen:
-                flow_of_its_own(walk)
+            _run(walk, screen)
         screen.summary(list(walk.rows.values()))
         if walk.failures and workspace.flags.on_error != "ignore":
             several = workspace.flags.on_error == "keep-going"
@@ -80,6 +76,22 @@ def reproduce(
                 raised.__cause__ = None  # as DVC does; it stays the context
             raise raised
         return walk.reproduced
+
+
+def _in_a_flow() -> bool:
+    context = sys.modules.get("prefect.context")  # what nobody has imported has no flow
+    return bool(context and context.FlowRunContext.get())
+
+
+def _run(walk: Walk, screen: Screen) -> None:
+    from flows.api import prefect  # a second of imports, for those who have something to do
+    from flows.tasks import body, flow_of_its_own
+
+    if _in_a_flow():
+        body(walk)
+    else:
+        with prefect(), screen:
+            flow_of_its_own(walk)
 
 
 def _workspace() -> "type[Workspace]":

@@ -16,6 +16,7 @@ from prefect.utilities.annotations import quote
 
 from flows import report
 from flows.graph import Stage
+from flows.lines import one_line
 from flows.options import Outcome, Row
 from flows.walk import Walk, Work
 from stages.errors import UserError
@@ -97,8 +98,3 @@ def body(walk: Walk) -> "State[Any]":
     if walk.failures:
         return Failed(message=f"failed: {', '.join(walk.failures)}")
     return Completed(message=f"{len(walk.reproduced)} of {len(walk.rows)} stages reproduced")
-
-
-def one_line(text: str) -> str:
-    """Without breaks: an error is one line."""
-    return " ".join(text.split())

@@ -116,6 +116,18 @@ def test_no_profile_has_a_section_that_no_stage_reads(profile: Path) -> None:
     assert sections == read_by_stages
 
 
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.name)
+def test_no_parameter_has_a_name_that_dvcs_run_cache_leaves_out_of_its_key(profile: Path) -> None:
+    """Or `dvc repro` would restore what another value had made: issue 10296 of DVC."""
+
+    def names(section: Any) -> set[str]:
+        inside = section.items() if isinstance(section, dict) else ()
+        return {str(name) for name, _ in inside}.union(*(names(value) for _, value in inside))
+
+    assert len(names(read(profile))) > 20
+    assert names(read(profile)).isdisjoint({"size", "nfiles"})
+
+
 @pytest.mark.parametrize("package", sorted((ROOT / "stages").rglob("__init__.py")), ids=str)
 def test_packages_hold_no_code(package: Path) -> None:
     """They are nobody's dependency."""

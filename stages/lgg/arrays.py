@@ -22,7 +22,7 @@ def map_arrays(folder: Path, count: int, multiple: int) -> tuple[Array, Array]:
     _expect(folder / "masks.npy", masks, (count, *sides))
     if any(side % multiple for side in sides):
         size = " × ".join(str(side) for side in sides)
-        raise BadInput(f"{folder / 'images.npy'}: {size} px, not multiples of {multiple}; set lgg.pack.size to one")
+        raise BadInput(f"{folder / 'images.npy'}: {size} px, not multiples of {multiple}; set lgg.pack.side to one")
     if (highest := masks.max(initial=0)) > 1:
         raise BadInput(f"{folder / 'masks.npy'}: has the value {highest}, not only 0 and 1; run dvc repro lgg-pack")
     return images, masks

@@ -6,7 +6,7 @@ Out  images.npy    N S S 3 uint8
      masks.npy     N S S uint8 in {0, 1}
      slices.csv    a row for each slice, in the order of the arrays: by patient, then number
 
-N slices · H px, the side in the archive · S px, the side packed: H, or lgg.pack.size when given
+N slices · H px, the side in the archive · S px, the side packed: H, or lgg.pack.side when given
 """
 
 import logging
@@ -42,7 +42,7 @@ Pixels = NDArray[np.uint8]
 class PackParams:
     """The section lgg.pack."""
 
-    size: Annotated[int, Field(ge=16, le=2048)] | None
+    side: Annotated[int, Field(ge=16, le=2048)] | None
     """px, the side of the square that slices are resized to; null keeps theirs."""
 
 
@@ -150,7 +150,7 @@ def main(archive: Path, *, images: Path, masks: Path, slices: Path) -> None:
         if scans.duplicates:
             print(f"dropped {DUPLICATE}, which duplicates {scans.duplicates} files")
         side, n = _side(scans), len(scans.slices)
-        size = params.size or side
+        size = params.side or side
         with staged(images, masks, slices) as (images_part, masks_part, slices_part):
             arrays = _mapped(images_part, (n, size, size, 3)), _mapped(masks_part, (n, size, size))
             table = pack(scans, side, *arrays, threads=os.cpu_count() or 1)

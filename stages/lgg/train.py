@@ -230,7 +230,7 @@ def _until_memory_ends(epochs: Iterator[Epoch]) -> Iterator[Epoch]:
     try:
         yield from epochs
     except torch.OutOfMemoryError:
-        raise BadParameters("the GPU's memory is full: lower lgg.train.batch or lgg.pack.size in params.yaml") from None
+        raise BadParameters("the GPU's memory is full: lower lgg.train.batch or lgg.pack.side in params.yaml") from None
 
 
 def main(data: Path, *, model: Path, curves: Path) -> None:

@@ -296,7 +296,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[], object], str]] = {
     "masks of 255": (reshape("masks", lambda all_: all_ * 255), r"masks.npy: has the value 255, not only 0 and 1"),
     "odd size": (
         lambda: [reshape(name, lambda all_: all_[:, :15])() for name in ("images", "masks")],
-        r"images.npy: 15 × 16 px, not multiples of 2; set lgg.pack.size",
+        r"images.npy: 15 × 16 px, not multiples of 2; set lgg.pack.side",
     ),
     "no tumour": (no_tumour, r"data/lgg/split.csv: no validation patient has tumour; change lgg.split.seed"),
     "no split": (lambda: Path("data/lgg/split.csv").unlink(), r"data/lgg/split.csv: no such file"),

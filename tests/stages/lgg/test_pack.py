@@ -43,7 +43,7 @@ OUTPUTS = ("images.npy", "masks.npy", "slices.csv")
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "params.yaml").write_text("lgg: {pack: {size: null}}\n", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text("lgg: {pack: {side: null}}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -168,7 +168,7 @@ def test_channels_are_kept_apart(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_tumour_is_counted_after_resizing() -> None:
-    Path("params.yaml").write_text("lgg: {pack: {size: 16}}\n", encoding="utf-8")
+    Path("params.yaml").write_text("lgg: {pack: {side: 16}}\n", encoding="utf-8")
     run_main(archives.sound(size=32))
     images, masks, _ = outputs()
     assert images.shape == (N, 16, 16, 3)
@@ -256,8 +256,8 @@ def test_memory_does_not_grow_with_the_archive() -> None:
 
 @pytest.mark.parametrize("size", [15, 2049, 64.5, "half"])
 def test_sizes_out_of_range_are_refused(folder: Path, size: object) -> None:
-    (folder / "params.yaml").write_text(f"lgg: {{pack: {{size: {size}}}}}\n", encoding="utf-8")
-    with pytest.raises(BadParameters, match=r"lgg\.pack\.size"):
+    (folder / "params.yaml").write_text(f"lgg: {{pack: {{side: {size}}}}}\n", encoding="utf-8")
+    with pytest.raises(BadParameters, match=r"lgg\.pack\.side"):
         load(PackParams, "lgg.pack")
 
 

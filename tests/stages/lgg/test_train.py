@@ -223,7 +223,7 @@ def test_the_arrays_are_dealt_by_patient(workspace: Path) -> None:
 
 
 def test_misfits_are_refused(workspace: Path) -> None:
-    with pytest.raises(BadInput, match=r"16 × 16 px, not multiples of 32; set lgg\.pack\.size"):
+    with pytest.raises(BadInput, match=r"16 × 16 px, not multiples of 32; set lgg\.pack\.side"):
         _load(workspace / "data", Network(width=8, depth=6, norm="none", dropout=0), CPU)
     with pytest.raises(BadParameters, match="one pixel at the lowest level"):
         _load(workspace / "data", Network(width=8, depth=5, norm="batch", dropout=0), CPU)
