@@ -113,6 +113,7 @@ def deploy(repository: str) -> None:
     """
     line = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), REPOSITORY: repository, "COLUMNS": "1000"}
+    environment["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
     ended = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise UserError(f"prefect deploy: {' '.join((ended.stderr or ended.stdout).split())}")

@@ -20,7 +20,10 @@ from tests.clones import Clone
 
 KILLS = int(os.environ.get("GLIAFLOW_KILLS", "3"))
 VICTIMS = ("training", "dvc and training", "dvc")  # the last leaves training behind as an orphan
-SHORT = {"lgg__train__epochs": 4, "lgg__train__network__width": 8, "lgg__train__threads": 1, "lgg__train__keep": "all"}
+SHORT = {
+    "lgg__pack__side": 32, "lgg__train__epochs": 5, "lgg__train__network__width": 8, "lgg__train__threads": 1,
+    "lgg__train__keep": "all",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from tests.clones import ROOT, Clone, read_lock
 
 SHORT = {
-    "lgg__train__epochs": 2,
+    "lgg__train__epochs": 1,
     "lgg__train__network__width": 8,
     "lgg__train__threads": 1,  # two clones side by side on two cores: more threads would only wait for each other
     "lgg__evaluate__threads": 1,
@@ -49,11 +49,11 @@ def test_touched_files_change_nothing(clone: Clone) -> None:
 
 def test_more_epochs_run_train_and_evaluate_alone(clone: Clone) -> None:
     before = clone.lock()
-    clone.set(lgg__train__epochs=3)
+    clone.set(lgg__train__epochs=2)
     assert clone.repro() == ["lgg-train", "lgg-evaluate"]
     changed = [name for name, stage in clone.lock().items() if stage != before[name]]
     assert changed == ["lgg-train", "lgg-evaluate"]
-    clone.set(lgg__train__epochs=2)
+    clone.set(lgg__train__epochs=1)
     assert clone.repro() == []  # restored from the run-cache
     assert clone.lock() == before
 
