@@ -87,6 +87,8 @@ def _run(walk: Walk, screen: Screen) -> None:
     from flows.api import prefect  # a second of imports, for those who have something to do
     from flows.tasks import body, flow_of_its_own
 
+    if gc.get_freeze_count():
+        gc.freeze()  # these too
     if _in_a_flow():
         body(walk)
     else:

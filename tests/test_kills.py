@@ -20,8 +20,9 @@ from tests.clones import Clone
 
 KILLS = int(os.environ.get("GLIAFLOW_KILLS", "3"))
 VICTIMS = ("training", "dvc and training", "dvc")  # the last leaves training behind as an orphan
+EPOCHS = 5
 SHORT = {
-    "lgg__pack__side": 32, "lgg__train__epochs": 5, "lgg__train__network__width": 8, "lgg__train__threads": 1,
+    "lgg__pack__side": 32, "lgg__train__epochs": EPOCHS, "lgg__train__network__width": 8, "lgg__train__threads": 1,
     "lgg__train__keep": "all",
 }  # fmt: skip
 
@@ -46,12 +47,17 @@ def training(parent: psutil.Process) -> psutil.Process:
     raise AssertionError("dvc started no training")
 
 
-def kill(root: Path, environment: dict[str, str], victim: str, seconds: float) -> None:
-    """Start `dvc repro` and kill the victim so many seconds after training began, if it still runs then."""
+def kill(root: Path, environment: dict[str, str], victim: str, epochs: int, seconds: float) -> None:
+    """Start `dvc repro` and kill the victim so many epochs and seconds after training began, if it still runs then."""
     line = ["dvc", "repro", "lgg-train"]
     log = subprocess.DEVNULL
     with subprocess.Popen(line, cwd=root, env=environment, stdout=log, stderr=log, start_new_session=True) as dvc:
-        trainer = training(psutil.Process(dvc.pid))
+        trainer, seen = training(psutil.Process(dvc.pid)), set[int]()
+        while len(seen) < epochs and dvc.poll() is None:
+            for state in states(root):
+                with suppress(FileNotFoundError):
+                    seen.add(state.stat().st_mtime_ns)
+            time.sleep(0.02)
         time.sleep(seconds)
         if "dvc" in victim:
             dvc.send_signal(signal.SIGKILL)
@@ -68,14 +74,20 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(clone: Clone
     untrained = (clone.root / "dvc.lock").read_bytes()
     began = time.monotonic()
     clone.repro("lgg-train")
-    seconds = time.monotonic() - began
+    seconds = (time.monotonic() - began) / EPOCHS
     unbroken = clone.lock()["lgg-train"]
     resumed = 0
     for number in range(KILLS):
         # Or DVC would bring the weights back by the lock file, or by the run-cache.
         (clone.root / "dvc.lock").write_bytes(untrained)
         shutil.rmtree(clone.root / ".dvc/cache/runs")
-        kill(clone.root, clone.environment, VICTIMS[number % len(VICTIMS)], draw.uniform(0.3, 1) * seconds)
+        kill(
+            clone.root,
+            clone.environment,
+            VICTIMS[number % len(VICTIMS)],
+            draw.randrange(EPOCHS),
+            draw.random() * seconds,
+        )
         resumed += any(states(clone.root))
         clone.repro("lgg-train")
         assert clone.lock()["lgg-train"] == unbroken, f"kill {number}"
