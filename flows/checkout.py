@@ -64,8 +64,9 @@ def _switch(root: Path, repository: str, rev: str, dvc_root: str) -> None:
         git(root, "remote", "add", "origin", repository)
     for stale in (root / ".git").rglob("*.lock"):  # of one that was killed: nobody else is in here
         stale.unlink()
-    heads = "+refs/heads/*:refs/remotes/origin/*"
-    fetch = ["fetch", "--quiet", "--force", "--tags", "origin", heads, f"+{rev}:{WANTED}"]
+    # All as it is there: a name that was withdrawn is free again, as a tag and as the folder of a branch.
+    everything = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
+    fetch = ["fetch", "--quiet", "--force", "--prune", "origin", *everything, f"+{rev}:{WANTED}"]
     insist(lambda: git(root, *fetch, far=True))
     git(root, "checkout", "--quiet", "--force", "--detach", WANTED)
     git(root, "clean", "-ffdxq", *(f"--exclude=/{Path(dvc_root, path)}" for path in KEPT))

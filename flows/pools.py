@@ -9,9 +9,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from dvc.exceptions import DvcException
 from httpx import HTTPError, HTTPStatusError
@@ -25,7 +27,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelled, Cancelling, Crashed
 
-from flows import parcel, snapshot
+from flows import parcel, run_git, snapshot
 from flows.graph import Graph, Stage
 from flows.insist import insist
 from flows.options import Outcome
@@ -38,16 +40,20 @@ from flows.workspace import Workspace
 from stages.errors import TransientError, UserError
 
 FLOW = "stage"  # of the deployments
+PASSING = {408, 429, *range(500, 600)}  # what a server or a proxy answers that may answer better in a moment
 REFUSED = "Refused"  # the name of the state of one that the user must mend
 PENDING_SECONDS = 150.0  # that a host may take from having it to beginning it
 LOSSES = 3  # of one stage, before it fails
 POLL_SECONDS = 0.5
 LATE_SECONDS = 15.0  # before it is said that no host takes the stage
 CANCEL_SECONDS = GRACE_SECONDS + 4  # that it may take to end what runs there; the walk waits a little longer
-OVERLAP = timedelta(seconds=10)  # that lines may come late, or out of order
+OVERLAP = timedelta(seconds=3)  # that lines may come late, or out of order
+BATCH, BATCHES = 200, 5  # lines a request, as many as Prefect gives; requests before something else is looked at
+ABANDON_SECONDS = 5.0  # for what a thread does that nobody waits for any more
 MADE = re.compile(r"^(.+): run (\w+)/(\w+)$")
 
 Show = Callable[[str, bool], None]
+T = TypeVar("T")
 
 
 def made(outcome: Outcome, record: Record) -> str:
@@ -106,9 +112,12 @@ class Pools:
 
     def close(self) -> None:
         """Take the commits back."""
-        with self._lock, suppress(UserError, TransientError):
-            self._closed = True
-            snapshot.forget(self.top, self._sent.values())
+        self._closed = True
+        if self._lock.acquire(timeout=ABANDON_SECONDS):
+            with suppress(UserError, TransientError):
+                snapshot.forget(self.top, self._sent.values())
+            self._lock.release()
+        run_git.end()
 
 
 class Lost(ConnectionError):
@@ -136,8 +145,8 @@ class Errand(Job):
         if self.tries > 1:
             workspace.hold(address, os.getpid())
         sent, unread = workspace.parcel(address)
-        parcel.send(sent)
-        commit, ref = self._pools.commit(unread)
+        self._unless_stopped(lambda: parcel.send(sent))
+        commit, ref = self._unless_stopped(lambda: self._pools.commit(unread))
         parameters = {
             "repository": snapshot.origin(self._pools.top),
             "ref": ref,
@@ -149,10 +158,37 @@ class Errand(Job):
         if self._stop.is_set():
             raise InterruptedError("interrupted")
         self.walk.screen.began(address, [f"in pool {self.stage.settings.pool}"])
-        ended = self._follow(self._submit(parameters), show)
+        submitted = self._submit(parameters)
+        try:
+            ended = self._follow(submitted, show)
+        except Lost:
+            raise
+        except BaseException:  # nobody follows it any more
+            with suppress(Exception), get_client(sync_client=True) as client:
+                client.set_flow_run_state(submitted.id, Cancelling())
+            raise
         self.outcome, record = self._judge(ended)
-        parcel.fetch(record)
+        self._unless_stopped(lambda: parcel.fetch(record))
         return workspace.arrive(address, record)
+
+    def _unless_stopped(self, action: Callable[[], T]) -> T:
+        """What it returns; a remote may keep it for as long as it likes, but nobody waits once the stage is to stop."""
+        found: Future[T] = Future()
+
+        def act() -> None:
+            try:
+                found.set_result(action())
+            except BaseException as error:
+                found.set_exception(error)
+
+        context = copy_context()
+        threading.Thread(target=lambda: context.run(act), name=self.stage.address, daemon=True).start()
+        while not self._stop.is_set():
+            with suppress(TimeoutError):
+                return found.result(timeout=POLL_SECONDS)
+            if found.done():  # a TimeoutError of its own
+                return found.result()
+        raise InterruptedError("interrupted")
 
     def _submit(self, parameters: dict[str, Any]) -> FlowRun:
         once = uuid.uuid4().hex  # a request whose answer was lost makes no second run
@@ -186,7 +222,7 @@ class Errand(Job):
                 except ObjectNotFound:
                     raise DvcException("its run was deleted on the Prefect server") from None
                 except HTTPError as error:
-                    if isinstance(error, HTTPStatusError) and error.response.status_code < 500:
+                    if isinstance(error, HTTPStatusError) and error.response.status_code not in PASSING:
                         raise
                     pulse.missed()
                 else:
@@ -200,7 +236,7 @@ class Errand(Job):
                     break
                 time.sleep(POLL_SECONDS)
             with suppress(HTTPError):
-                for line in lines.last(client):
+                for line in lines.new(client) if stopping else lines.last(client):
                     show(line, True)
         return run
 
@@ -238,24 +274,40 @@ class Said:
     """What the stage of a run said and this has not yet given."""
 
     def __init__(self, run: uuid.UUID) -> None:
-        self._run, self._seen = run, set[uuid.UUID]()
-        self._since: datetime | None = None
+        self._run, self._seen = run, dict[uuid.UUID, datetime]()
+        self._after: datetime | None = None
+        self._offset = 0  # of what is read since then
+        self.behind = False
 
     def new(self, client: SyncPrefectClient) -> Iterator[str]:
-        """Lines in order."""
-        after = LogFilterTimestamp(after_=self._since - OVERLAP) if self._since else None
-        only = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self._run]), timestamp=after)
-        offset = 0
-        while batch := client.read_logs(only, limit=200, offset=offset, sort=LogSort.TIMESTAMP_ASC):
+        """Lines in order; of a stage that says much only some, and `behind` tells that there are more."""
+        self.behind = True
+        for _ in range(BATCHES):
+            after = LogFilterTimestamp(after_=self._after) if self._after else None
+            only = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self._run]), timestamp=after)
+            batch = client.read_logs(only, limit=BATCH, offset=self._offset, sort=LogSort.TIMESTAMP_ASC)
             for log in batch:
                 if log.id not in self._seen:
-                    self._seen.add(log.id)
-                    self._since = log.timestamp
+                    self._seen[log.id] = log.timestamp
                     if log.name.endswith(f".{LINES}"):
                         yield log.message
-            offset += len(batch)
+            self._offset += len(batch)
+            if self._offset >= BATCH or len(batch) < BATCH:
+                self._move()
+            if len(batch) < BATCH:
+                self.behind = False
+                return
+
+    def _move(self) -> None:
+        """Read on from the last line; no longer than `OVERLAP` is remembered what was read."""
+        if self._seen:
+            self._after = max(self._seen.values()) - OVERLAP
+            self._seen = {line: when for line, when in self._seen.items() if when >= self._after}
+            self._offset = 0
 
     def last(self, client: SyncPrefectClient) -> Iterator[str]:
         """What comes within a moment after the end."""
         time.sleep(POLL_SECONDS)
-        yield from self.new(client)
+        self.behind = True
+        while self.behind:
+            yield from self.new(client)

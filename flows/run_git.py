@@ -4,7 +4,11 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from stages.errors import TransientError, UserError
 
@@ -13,6 +17,22 @@ LASTING = re.compile(
     "remote ref|not appear to be|not a git|does not exist|not found|denied|rejected|authentication", re.IGNORECASE
 )
 WHO = {f"GIT_{who}_{what}": "gliaflow" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+
+running: set["subprocess.Popen[str]"] = set()
+
+
+def end() -> None:
+    """End every git that still runs: those who started it wait no longer."""
+    for process in list(running):
+        _kill(process)
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    with suppress(psutil.NoSuchProcess):
+        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
 
 
 def remote(root: Path | str) -> str | None:
@@ -35,20 +55,22 @@ def git(
         UserError: it failed, if `check`.
         TransientError: so it did, `far`, and not for a reason that lasts; or it took too long.
     """
-    quiet = {"GIT_TERMINAL_PROMPT": "0"}  # nobody sits there to answer
-    try:
-        ended = subprocess.run(
-            ["git", *line],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            input=input,
-            check=False,
-            env={**os.environ, **quiet, **(env or {})},
-            timeout=FAR_SECONDS if far else None,
-        )
-    except subprocess.TimeoutExpired:
-        raise TransientError(f"git {line[0]} took longer than {FAR_SECONDS:g} s") from None
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", "LANGUAGE": ""}  # nobody answers; English is read here
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes["stdin"] = subprocess.DEVNULL if input is None else subprocess.PIPE
+    with subprocess.Popen(["git", *line], cwd=root, env={**os.environ, **quiet, **(env or {})}, **pipes) as process:
+        running.add(process)
+        try:
+            output, errors = process.communicate(input, FAR_SECONDS if far else None)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            raise TransientError(f"git {line[0]} took longer than {FAR_SECONDS:g} s") from None
+        except BaseException:
+            _kill(process)
+            raise
+        finally:
+            running.discard(process)
+    ended = subprocess.CompletedProcess(["git", *line], process.returncode, output, errors)
     if check and ended.returncode:
         passing = far and not LASTING.search(ended.stderr)
         raise (TransientError if passing else UserError)(" ".join(ended.stderr.split()) or f"git {line[0]} failed")

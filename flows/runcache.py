@@ -28,8 +28,10 @@ def fits(stage: Any, entry: Any) -> bool:
     """Whether a record of the stage's key is of its very parameters, as last saved.
 
     DVC's key leaves out those called `size` or `nfiles` below a section (its issue 10296), and so takes what came of
-    another value.
+    another value. So does the record's name, so that of two values with the same outputs only the first is recorded.
     """
+    if entry is None:
+        return False
     ours, theirs = (json.dumps(one.get("params"), sort_keys=True) for one in (to_single_stage_lockfile(stage), entry))
     return ours == theirs
 
@@ -37,7 +39,9 @@ def fits(stage: Any, entry: Any) -> bool:
 def _newest(stage: Any) -> Any:
     """What DVC's cache would load for the stage, of those that fit."""
     cache, key = stage.repo.stage_cache, _get_cache_hash(to_single_stage_lockfile(stage), key=True)
-    paths = sorted(Path(cache._get_cache_dir(key)).glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    # Not what somebody writes just now, or was killed at.
+    paths = [path for path in Path(cache._get_cache_dir(key)).glob("*") if len(path.name) == len(key)]
+    paths.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     entries = (cache._load_cache(key, path.name) for path in paths)
     return next((entry for entry in entries if entry is None or fits(stage, entry)), None)
 
@@ -90,6 +94,13 @@ def knows(stage: Any) -> bool:
     value, key = _get_cache_hash(entry), _get_cache_hash(entry, key=True)
     path = Path(stage.repo.stage_cache._get_cache_path(key, value))
     return all(out.use_cache for out in stage.outs) and path.exists()
+
+
+def recorded(stage: Any) -> bool:
+    """Whether what was saved of the stage would be taken for it."""
+    entry = to_single_stage_lockfile(stage)
+    value, key = _get_cache_hash(entry), _get_cache_hash(dict(entry), key=True)
+    return fits(stage, stage.repo.stage_cache._load_cache(key, value))
 
 
 def foreseen(stage: Any, coming: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ DATED = re.compile(rf"^{REFS}/(\d{{4}}-\d\d-\d\d)/")
 KEPT = timedelta(days=30)  # for what a flow left on the remote that was killed; none runs as long
 TRIES = 3  # a file may vanish while git reads it
 TOKEN = re.compile(r"^(https?://)[^/]*@", re.IGNORECASE)  # even a user alone may be one
-SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@")  # user and password in an address
+SECRET = re.compile(r"(?<=://)[^/]*:[^/]*@")  # user and password in an address
+QUERY = re.compile(r"^(https?://[^?#]*).*", re.IGNORECASE | re.DOTALL)  # what follows the path may hold a token
 
 
 def snapshot(top: Path, without: Iterable[str] = ()) -> str:
@@ -60,7 +61,7 @@ def origin(top: Path) -> str:
     address = git(top, "remote", "get-url", _remote(top)).stdout.strip()
     if "://" not in address and not re.match(r"[\w.@-]+:", address):  # a folder
         address = str(Path(top, address).resolve())
-    return SECRET.sub("", TOKEN.sub(r"\1", address))
+    return SECRET.sub("", QUERY.sub(r"\1", TOKEN.sub(r"\1", address)))
 
 
 def send(top: Path, commit: str, ref: str) -> None:

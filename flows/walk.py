@@ -73,10 +73,8 @@ class Done:
     def __init__(self, row: Row) -> None:
         self.row = row
 
-    def __call__(self, log: Log) -> Row:
+    def __call__(self, log: Log) -> Row:  # noqa: ARG002
         """What became of it."""
-        if self.row.why:
-            log(self.row.why)
         return self.row
 
 

@@ -293,6 +293,7 @@ class Workspace:
         restorable = cached and flags.run_cache and runcache.takes(stage)
         if cached and not (restored and runcache.knows(stage)):
             self.repo.stage_cache.save(stage)
+            restorable = restorable and runcache.recorded(stage)
         if not flags.no_commit:
             stage.commit(allow_missing=flags.allow_missing)
         self._lockfiles.record(stage, restorable)
