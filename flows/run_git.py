@@ -30,7 +30,8 @@ def end() -> None:
 
 def _kill(process: "subprocess.Popen[str]") -> None:
     with suppress(psutil.NoSuchProcess):
-        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        top = psutil.Process(process.pid)
+        for one in [*top.children(recursive=True), top]:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
 

@@ -28,7 +28,10 @@ LINES = "lines"  # the logger of what stages say themselves, below Prefect's own
 def stage_task(work: Work) -> "State[Any]":
     """One stage, under its DVC name. DVC is the only cache; what it saved shows as the state Cached."""
     logger: Any = get_run_logger()
-    return state_of(work(logger.getChild(LINES).info))
+    row = work(logger.getChild(LINES).info)
+    if row.why and row.outcome not in (Outcome.RUN, Outcome.FAILED, Outcome.SKIPPED):  # whose states say why
+        logger.info(row.why)
+    return state_of(row)
 
 
 def state_of(row: Row) -> "State[Any]":
