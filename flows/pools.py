@@ -67,6 +67,7 @@ class Pools:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace, self.top = workspace, workspace.top
         context = FlowRunContext.get()
+        self._server = PREFECT_API_URL.value()  # before one for this run alone is started
         self._here = context.flow_run.work_pool_name if context and context.flow_run else None
         self._refs = snapshot.place(datetime.now(UTC))
         self._sent: dict[str, str] = {}
@@ -88,6 +89,8 @@ class Pools:
         """
         if any(map(self.takes, graph.stages)):
             snapshot.origin(self.top)
+            if not self._server:
+                raise UserError("--pools needs the server that the team shares: set PREFECT_API_URL to it")
         with get_client(sync_client=True) as client:
             for pool in sorted({str(stage.settings.pool) for stage in graph.stages if self.takes(stage)}):
                 try:
@@ -248,8 +251,7 @@ class Errand(Job):
         if silence > (PENDING_SECONDS if run.state.is_pending() else LEASE_SECONDS):
             reason = f"nothing was heard of its host in pool {self._pool()} for {silence:.0f} s"
             client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
-            self.again = self.tries <= LOSSES
-            raise Lost(reason)
+            raise self._gone(reason)
 
     def _judge(self, run: FlowRun) -> tuple[Outcome, Record]:
         state = run.state
@@ -260,11 +262,17 @@ class Errand(Job):
         if state.is_completed() and (match := MADE.match(message)):
             return Outcome(match[1]), Record(match[2], match[3])
         if state.is_crashed():
-            self.again = self.tries <= LOSSES
-            raise Lost(f"its host in pool {self._pool()} went away: {message}")
+            raise self._gone(f"its host in pool {self._pool()} went away: {message}")
         if state.name == REFUSED:
             raise UserError(f"in pool {self._pool()}: {message}")
         raise DvcException(f"in pool {self._pool()}: {message}")
+
+    def _gone(self, reason: str) -> Lost:
+        """Its host is; another may take it."""
+        self.again = self.tries <= LOSSES
+        if self.again:
+            self.walk.screen.say(f"{self.stage.address}: {reason}; try {self.tries + 1} of {LOSSES + 1}")
+        return Lost(reason)
 
     def _pool(self) -> str:
         return f"'{self.stage.settings.pool}'"

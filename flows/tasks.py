@@ -1,15 +1,21 @@
 """The stages of a walk as tasks of a Prefect flow."""
 
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
-from httpx import TransportError
+from httpx import HTTPStatusError, TransportError
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRunResult
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
@@ -19,8 +25,9 @@ from flows.graph import Stage
 from flows.lines import one_line
 from flows.options import Outcome, Row
 from flows.walk import Walk, Work
-from stages.errors import UserError
+from stages.errors import TransientError, UserError
 
+WATCH_SECONDS = 2.0  # between two looks at whether the flow run is to be cancelled
 LINES = "lines"  # the logger of what stages say themselves, below Prefect's own
 
 
@@ -48,27 +55,62 @@ def state_of(row: Row) -> "State[Any]":
 def flow_of_its_own(walk: Walk) -> None:
     """Run the body as a flow. The server may go away in the middle: the stages run on, and are recorded."""
     runner: Any = ThreadPoolTaskRunner(max_workers=sys.maxsize)  # the slots say how much runs at once
-    crashes: list[Exception] = []
+    crashes: list[BaseException] = []
 
     def stages() -> "State[Any]":
         try:
-            return body(walk)
-        except Exception as error:
-            crashes.append(error)  # Prefect would keep it to itself, and a failed stage would hide it
+            with _watched(walk):
+                return body(walk)
+        except BaseException as error:
+            hasty.enter_context(temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}))  # no minutes for who has left
+            if walk.cancelled:
+                return Cancelled(message="cancelled in Prefect")
+            crashes.append(error)  # Prefect would keep it to itself, and a failed stage or a lost server would hide it
             raise
 
     try:
-        flow(name="repro", task_runner=runner)(stages)(return_state=True)
-    except (TransportError, RuntimeError) as error:
+        with ExitStack() as hasty:
+            flow(name="repro", task_runner=runner)(stages)(return_state=True)
+    except (TransportError, RuntimeError, HTTPStatusError) as error:
         if crashes:
             raise crashes[0] from None
         if not walk.rows:
-            raise UserError(f"{error}; start that server, or unset PREFECT_API_URL to have one for this run") from error
+            raise UserError(_refused(error)) from error
         if len(walk.rows) < len(walk.graph.stages):
             raise
         walk.screen.say(f"Prefect's server is gone, which the stages did not need: {one_line(str(error))}")
+    if walk.cancelled:
+        raise TransientError("cancelled in Prefect; the next run carries on")
     if crashes:
         raise crashes[0]
+
+
+@contextmanager
+def _watched(walk: Walk) -> Iterator[None]:
+    """Have the walk end when its flow run is cancelled: no worker is there to end this process."""
+    context, over = FlowRunContext.get(), threading.Event()
+
+    def watch() -> None:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
+            while context and context.flow_run and not over.wait(WATCH_SECONDS):
+                with suppress(Exception):  # the server may be away, and say anything
+                    state = client.read_flow_run(context.flow_run.id).state
+                    if state and (state.is_cancelling() or state.is_cancelled()) and not over.is_set():
+                        walk.cancel()
+                        return
+
+    current = copy_context()
+    threading.Thread(target=lambda: current.run(watch), name="cancelled?", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _refused(error: Exception) -> str:
+    if isinstance(error, HTTPStatusError) and error.response.status_code in (401, 403):
+        return f"{PREFECT_API_URL.value()} wants a password: set PREFECT_API_AUTH_STRING to it"
+    return f"{one_line(str(error))}; start that server, or unset PREFECT_API_URL to have one for this run"
 
 
 def body(walk: Walk) -> "State[Any]":

@@ -94,7 +94,8 @@ class Walk:
         self.flags = workspace.flags
         self.supervisor = Supervisor()
         self.stopping = threading.Event()
-        self.inbox: SimpleQueue[Row] = SimpleQueue()
+        self.inbox: SimpleQueue[Row | InterruptedError] = SimpleQueue()
+        self.cancelled = False
         self.rows: dict[str, Row] = {}
         self.running: dict[str, Job] = {}
         self.forced = {stage.address for stage in graph.stages if self.flags.force}
@@ -154,6 +155,11 @@ class Walk:
                 if self.elsewhere:
                     self.elsewhere.close()
 
+    def cancel(self) -> None:
+        """End it as an interrupt would; from any thread."""
+        self.cancelled = True
+        self.inbox.put(InterruptedError("cancelled"))
+
     def lost(self, address: str) -> None:
         """The work of the stage has ended; that is news only if it said nothing itself."""
         self.inbox.put(Row(address, Outcome.FAILED, error=RuntimeError("Prefect did not run it; see its log")))
@@ -161,6 +167,8 @@ class Walk:
     def _await(self, seconds: float | None) -> None:
         with suppress(Empty):
             row = self.inbox.get(timeout=seconds)
+            if isinstance(row, InterruptedError):
+                raise row
             if job := self.running.pop(row.address, None):
                 job.release()  # if it was lost it did not do so itself
                 self._settle(row)

@@ -22,6 +22,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
     LogFilter,
     LogFilterFlowRunId,
+    TaskRunFilter,
+    TaskRunFilterName,
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
@@ -29,6 +31,7 @@ from prefect.states import Cancelling
 
 from flows.repro import reproduce
 from tests.flows.repos import PATIENCE_SECONDS, ROOT, Project, soon
+from tests.flows.team import unique
 from tests.flows.test_kills import mine
 
 STAGES: dict[str, Any] = {
@@ -127,6 +130,7 @@ def test_the_console_shows_the_stages_and_nothing_of_the_server(project: Project
     assert (tmp_path / "prefect/gliaflow/server.log").exists()
 
 
+CANCEL = 0  # the number of no signal
 SERVE = """
 import sys
 from flows.deployed import repro
@@ -165,22 +169,31 @@ def found(client: SyncPrefectClient, name: str) -> Any:
     return None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_whatever_ends_the_flow_ends_its_stages(project: Project, number: int) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, CANCEL])
+def test_whatever_ends_the_flow_ends_its_stages(project: Project, client: SyncPrefectClient, number: int) -> None:
     project.write({"seed.txt": "1\n"})
-    command = "(setsid sleep 94 &) ; test -e seed.txt && touch begun; sleep 93"
-    project.pipeline({"long": {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"]}})
+    command, name = "(setsid sleep 94 &) ; test -e seed.txt && touch begun; sleep 93", unique("long")
+    project.pipeline({name: {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"]}})
     line = [sys.executable, "-m", "flows.repro"]
     with subprocess.Popen(
         line, cwd=project.root, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as flow:
         assert soon(lambda: (project.root / "begun").exists())
-        os.kill(flow.pid, number)
+        if number == CANCEL:
+            only = TaskRunFilter(name=TaskRunFilterName(any_=[name]))
+            (task,) = soon(lambda: client.read_task_runs(task_run_filter=only))
+            assert task.flow_run_id
+            client.set_flow_run_state(task.flow_run_id, Cancelling())
+        else:
+            os.kill(flow.pid, number)
         _, errors = flow.communicate(timeout=PATIENCE_SECONDS)
-    assert flow.returncode == {signal.SIGINT: 130}.get(signal.Signals(number), -number)
+    assert flow.returncode == {signal.SIGINT: 130, CANCEL: 75}.get(number, -number)
+    if number == CANCEL:
+        assert errors == "error: cancelled in Prefect; the next run carries on\n"
+        assert client.read_flow_run(task.flow_run_id).state_name == "Cancelled"
     if number == signal.SIGINT:
         assert errors == "error: interrupted; nothing half-written was left\n"
     assert soon(lambda: not mine(project)), [psutil.Process(p.pid).cmdline() for p in mine(project)]
-    project.pipeline({"long": {"cmd": "touch o.txt", "deps": ["seed.txt"], "outs": ["o.txt"]}})
+    project.pipeline({name: {"cmd": "touch o.txt", "deps": ["seed.txt"], "outs": ["o.txt"]}})
     project.flow()
     project.clean()
