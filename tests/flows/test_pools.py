@@ -172,14 +172,30 @@ def test_a_remote_that_refuses_every_third_request_is_asked_again(project: Proje
 def test_cancelling_the_caller_ends_what_runs_there(project: Project, crew: Team, tmp_path: Path) -> None:
     name = unique("long")
     project.write({"seed.txt": "1\n"})
-    project.pipeline({name: waiting(tmp_path, name, "true")})
+    talks = f"seq 1 {10**9} & "  # faster than anybody reads
+    project.pipeline({name: {**(stage := waiting(tmp_path, name, "true")), "cmd": talks + stage["cmd"]}})
     project.commit()
     with started(project) as caller:
         assert soon((tmp_path / "begun").exists)
+        time.sleep(2)
         terminate(caller)
     assert soon(lambda: [run.state_name for run in crew.runs(name)] == ["Cancelled"])
     assert soon(lambda: not there(tmp_path))
     assert "refs/gliaflow" not in project.run("git", "ls-remote", "origin").stdout
+
+
+def test_a_git_remote_that_hangs_keeps_nobody_who_leaves(project: Project, tmp_path: Path) -> None:
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"s": copies("seed.txt", "o.txt", meta=GPU)})
+    project.commit()
+    project.run("git", "remote", "set-url", "origin", "ssh://nowhere/x.git")
+    project.environment["GIT_SSH_COMMAND"] = f"echo x >> {tmp_path}/begun; exec sleep 1000; "
+    with started(project) as caller:
+        assert soon((tmp_path / "begun").exists)
+        terminate(caller)
+    assert soon(
+        lambda: "sleep 1000" not in [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+    )
 
 
 def test_what_no_host_has_taken_is_cancelled_at_once(project: Project, crew: Team) -> None:
