@@ -134,10 +134,25 @@ def test_a_parameter_called_size_counts_which_dvcs_run_cache_does_not_see(twins:
             results.append((project.root / "out.txt").read_text())
     assert results == ["  size: 30\n"] * 4 + [f"  size: {size}\n" for size in (30, 40, 30, 40)]
     project = twins[1]
+    for folder in {path.parent for path in (project.root / ".dvc/cache/runs").rglob("*") if path.is_file()}:
+        (folder / ".killed.tmp").write_text("cmd: half of it\n")  # as one leaves it that was killed
     project.write({"params.yaml": "pack:\n  size: 50\n"})
     assert "pack: to run: pack.size 40 → 50" in project.flow("--dry").stdout
     project.write({"params.yaml": "pack:\n  size: 30\n"})
     assert "pack: restorable: pack.size 40 → 30" in project.flow("--dry").stdout
+
+
+def test_a_run_that_dvcs_cache_cannot_tell_from_another_is_recorded_in_the_lock_file(project: Project) -> None:
+    stage = {"cmd": "echo x >> ran.log; cp a.txt z.txt", "deps": ["a.txt"], "params": ["pack"], "outs": ["z.txt"]}
+    project.write({"a.txt": "1\n", "params.yaml": "pack:\n  size: 1\n"})
+    project.pipeline({"z": stage})
+    ours(project.root)
+    project.write({"params.yaml": "pack:\n  size: 2\n"})
+    project.pipeline({"a-bad": {"cmd": "sleep 1; exit 3", "deps": ["a.txt"], "outs": ["bad.txt"]}, "z": stage})
+    ours(project.root)
+    project.pipeline({"z": stage})
+    ours(project.root)
+    assert (project.root / "ran.log").read_text() == "x\n" * 2
 
 
 def test_names_may_hold_braces(project: Project) -> None:

@@ -62,6 +62,18 @@ def test_a_workspace_that_was_broken_is_made_anew(repository: Project) -> None:
         assert (root / "seed.txt").read_text() == "1\n"
 
 
+def test_names_that_were_withdrawn_are_free_again(repository: Project) -> None:
+    repository.run("git", "branch", "fix")
+    repository.run("git", "tag", "v1")
+    with checked_out(str(repository.root), "master") as root:
+        assert git(root, "tag").stdout == "v1\n"
+    repository.run("git", "branch", "-D", "fix")
+    repository.run("git", "branch", "fix/a")
+    repository.run("git", "tag", "--delete", "v1")
+    with checked_out(str(repository.root), "fix/a") as root:
+        assert git(root, "tag").stdout == ""
+
+
 def test_what_cannot_be_had_is_said(repository: Project, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="couldn't find remote ref"), checked_out(str(repository.root), "elsewhere"):
         pass
