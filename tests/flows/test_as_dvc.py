@@ -143,15 +143,17 @@ def test_a_parameter_called_size_counts_which_dvcs_run_cache_does_not_see(twins:
 
 
 def test_a_run_that_dvcs_cache_cannot_tell_from_another_is_recorded_in_the_lock_file(project: Project) -> None:
-    stage = {"cmd": "echo x >> ran.log; cp a.txt z.txt", "deps": ["a.txt"], "params": ["pack"], "outs": ["z.txt"]}
+    z = {"cmd": "echo x >> ran.log; sleep 1; cp a.txt z.txt", "deps": ["a.txt"], "params": ["pack"], "outs": ["z.txt"]}
+    bad = {"cmd": "test -e ok && cp a.txt bad.txt", "deps": ["a.txt"], "outs": ["bad.txt"]}
     project.write({"a.txt": "1\n", "params.yaml": "pack:\n  size: 1\n"})
-    project.pipeline({"z": stage})
+    project.pipeline({"z": z})
     ours(project.root)
+    (project.root / "dvc.lock").unlink()
     project.write({"params.yaml": "pack:\n  size: 2\n"})
-    project.pipeline({"a-bad": {"cmd": "sleep 1; exit 3", "deps": ["a.txt"], "outs": ["bad.txt"]}, "z": stage})
-    ours(project.root)
-    project.pipeline({"z": stage})
-    ours(project.root)
+    project.pipeline({"bad": bad, "z": z})
+    assert ours(project.root) == "failed to reproduce 'bad'"
+    project.write({"ok": ""})
+    assert ours(project.root) == ["bad"]
     assert (project.root / "ran.log").read_text() == "x\n" * 2
 
 
