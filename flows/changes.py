@@ -8,6 +8,7 @@ from typing import Any
 from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 
+from flows.explain import ABSENT
 from flows.lockfile import has_entry
 from flows.options import Change
 
@@ -37,8 +38,15 @@ def _of_dependency(dep: Any, coming: Mapping[str, Any]) -> list[Change]:
     if isinstance(dep, ParamsDependency):
         old, new = dep.hash_info.value or {}, dep.read_params()
         names = dict.fromkeys([*dep.params, *old]) if dep.params else dict.fromkeys([*old, *new])
-        return [Change("parameter", n, old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)]
+        both = ((name, old.get(name, ABSENT), _as_recorded(new.get(name, ABSENT))) for name in names)
+        # One that is nowhere is a change as well: DVC fails for it.
+        return [Change("parameter", *one) for one in both if one[1] != one[2] or one[2] is ABSENT]
     if dep.fs_path in coming:
         changed = dep.hash_info != coming[dep.fs_path][0]
         return [Change("dependency", str(dep), new="modified")] if changed else []
     return [Change("dependency", name, new=state) for name, state in dep.status().items()]
+
+
+def _as_recorded(value: Any) -> Any:
+    """A tuple, which a parameter in a Python file may be, is a list in dvc.lock."""
+    return list(value) if isinstance(value, tuple) else value

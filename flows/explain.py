@@ -23,7 +23,9 @@ def sentence(changes: Iterable[Change]) -> str:
 
 
 def _phrases(change: Change) -> Iterator[str]:
-    if change.what == "parameter":
+    if change.what == "parameter" and change.old is change.new is ABSENT:
+        yield f"{change.name} is missing"
+    elif change.what == "parameter":
         for name, old, new in differences(change.name, change.old, change.new):
             yield f"{name} {_value(old)} → {_value(new)}"
     elif change.what in ("dependency", "output"):
@@ -43,7 +45,7 @@ def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]
 
 
 def _value(value: Any) -> str:
-    text = "nothing" if value is None or value is ABSENT else " ".join(str(value).split())
+    text = "nothing" if value is ABSENT else "null" if value is None else " ".join(str(value).split())
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
@@ -61,7 +63,8 @@ def dry(workspace: "Workspace", graph: Graph, screen: Screen) -> list[str]:
             changed = not workspace.unchanged(address)
         except Exception as error:
             raise not_reproduced([address], error) from error
-        why = [change for change in changes if not (running and change.what == "dependency")]
+        made = {path for upstream in running for path in workspace.outputs(upstream)}
+        why = [change for change in changes if not (change.what == "dependency" and _within(change.name, made))]
         why += [Change("upstream", f"upstream {name} will run") for name in running]
         if address in forced:
             why = [Change("force", "forced")]
@@ -76,4 +79,11 @@ def dry(workspace: "Workspace", graph: Graph, screen: Screen) -> list[str]:
                 forced |= set(graph.downstreams[address])
         reason = f": {sentence(why)}" if why else ""
         screen.say(f"{address}: {VERDICTS[outcomes[address]]}{reason}")
+    if workspace.flags.pull and Outcome.RUN in outcomes.values():
+        screen.say("--dry did not look at the remote: --pull may fetch what is said here to run")
     return reproduced
+
+
+def _within(path: str, paths: Iterable[str]) -> bool:
+    """Whether it is one of the paths, or lies below one."""
+    return any(path == one or path.startswith(f"{one}/") for one in paths)

@@ -2,8 +2,11 @@ from typing import Any
 
 import pytest
 
-from flows.explain import SHOWN, differences, sentence
+from flows.explain import ABSENT, SHOWN, differences, sentence
 from flows.options import Change
+from flows.repro import reproduce
+from flows.screen import Screen
+from tests.flows.repos import Project, stock
 
 
 @pytest.mark.parametrize(
@@ -16,7 +19,10 @@ from flows.options import Change
         ({"a": 1, "b": 2}, {"b": 2}, "lgg.train.a 1 → nothing"),
         ({"a": {"b": 1}}, {"a": 5}, "lgg.train.a {'b': 1} → 5"),
         ({}, {"a": {"b": 1}}, "lgg.train.a nothing → {'b': 1}"),
-        (None, 0.5, "lgg.train nothing → 0.5"),
+        (None, 0.5, "lgg.train null → 0.5"),
+        (ABSENT, None, "lgg.train nothing → null"),
+        ({"a": 1, "best": None}, {"a": 1}, "lgg.train.best null → nothing"),
+        (ABSENT, ABSENT, "lgg.train is missing"),
         (0, False, ""),
         ([1, 2], [1, 3], "lgg.train [1, 2] → [1, 3]"),
         ({"a": 1}, {"a": 1}, ""),
@@ -81,3 +87,28 @@ def test_differences_are_full_names_with_both_values() -> None:
     old, new = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "d": 5}
     assert list(differences("p", old, new)) == [("p.a.c", 2, 4), ("p.d", 3, 5)]
     assert [name for name, _, _ in differences("p", {"a": 1, "b": {"c": 1}}, {"e": 5})] == ["p.a", "p.b", "p.e"]
+
+
+def test_dry_tells_null_from_absent_and_what_changed_itself_from_what_will(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def dry(**flags: Any) -> list[str]:
+        capsys.readouterr()
+        reproduce(project.root, dry=True, screen=Screen(), **flags)
+        return capsys.readouterr().out.splitlines()
+
+    one = {"cmd": "cp seed.txt a.txt; echo 1 > d", "deps": ["seed.txt"], "params": ["p"], "outs": ["a.txt", "d"]}
+    two = {"cmd": "cat a.txt d > b.txt", "deps": ["a.txt", "d", "code"], "params": ["q"], "outs": ["b.txt"]}
+    project.write({"seed.txt": "1\n", "code/x.py": "1\n", "params.yaml": "p: {alpha: null}\nq: 1\n"})
+    project.pipeline({"one": one, "two": two})
+    assert stock(project.root) == ["one", "two"]
+    assert dry(pull=True) == ["one: unchanged", "two: unchanged"]
+    project.write({"params.yaml": "p: {beta: null}\nq: 2\n", "code/x.py": "2\n"})
+    (project.root / "d").unlink()
+    assert dry() == [
+        "one: to run: p.alpha null → nothing, p.beta nothing → null",
+        "two: to run: code changed, q 1 → 2, upstream one will run",
+    ]
+    assert dry(pull=True)[2:] == ["--dry did not look at the remote: --pull may fetch what is said here to run"]
+    project.write({"params.yaml": "q: 2\n"})
+    assert dry()[0] == "one: to run: p {'alpha': None} → nothing"
