@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from stages.errors import BadInput
 
@@ -16,6 +17,12 @@ WORTH_RETRYING = frozenset({75, 137, 143})  # "try later" of sysexits.h; SIGKILL
 
 Count = Annotated[int, Ge(0)]
 Positive = Annotated[int, Ge(1)]
+
+
+def _named(pool: str) -> str:
+    if not pool.strip() or set(pool) & set("/%&<>"):  # what Prefect allows in no name
+        raise PydanticCustomError("pool", "input should be the name of a work pool, without any of / % & < >")
+    return pool
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Settings:
     retry_delay: Annotated[float, Ge(0)] = 10.0  # seconds before the first retry, twice as long before each further one
     retry_on: tuple[Annotated[int, Ge(1)], ...] = ()  # exit codes worth a retry, beside WORTH_RETRYING
     timeout: Annotated[float, Gt(0)] | None = None  # seconds that one try may take
-    pool: str | None = None  # the work pool of the hosts that it should run on
+    pool: Annotated[str, AfterValidator(_named)] | None = None  # the work pool of the hosts that it should run on
 
     def worth_retrying(self, code: int) -> bool:
         """Whether this exit code may be another one next time; −N is a death by signal N."""
@@ -37,6 +44,7 @@ class Settings:
 
 
 NAMES = [setting.name for setting in fields(Settings)]
+SHORT = 5  # letters: of so few the first tell `gpus` from `cpus`, and `pool` from `tool`
 
 
 def settings(meta: Any, where: str) -> Settings:
@@ -48,9 +56,8 @@ def settings(meta: Any, where: str) -> Settings:
     if not isinstance(meta, Mapping):
         return Settings()
     for key in meta:
-        near = difflib.get_close_matches(str(key).lower(), NAMES, n=1, cutoff=0.75)
-        if key not in NAMES and near and str(key).lower()[:3] == near[0][:3]:
-            raise BadInput(f"{where}: meta.{key} is not known; did you mean {near[0]}?")
+        if key not in NAMES and (meant := _meant(str(key).lower())):
+            raise BadInput(f"{where}: meta.{key} is not known; did you mean {meant}?")
     known = {key: value for key, value in meta.items() if key in NAMES}
     try:
         return TypeAdapter(Settings).validate_json(json.dumps(known, default=str), strict=True)
@@ -61,3 +68,20 @@ def settings(meta: Any, where: str) -> Settings:
         key = ".".join(str(part) for part in detail["loc"])
         reason = detail["msg"][0].lower() + detail["msg"][1:]
         raise BadInput(f"{where}: meta.{key} is {textwrap.shorten(repr(detail['input']), 80)}: {reason}") from None
+
+
+def _meant(key: str) -> str | None:
+    """The setting that the key, which is none, is a misspelling of, if it looks like one."""
+    for name in NAMES:
+        for form in (name, f"{name}s"):
+            if _slip(key.replace("-", "_"), form) and (key[0] in name[:2] or len(name) > SHORT):
+                return name
+    near = difflib.get_close_matches(key, NAMES, n=1, cutoff=0.75)
+    return near[0] if near and key[:3] == near[0][:3] else None
+
+
+def _slip(one: str, other: str) -> bool:
+    """Whether one letter is too many, too few or another, or two are swapped."""
+    place = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    one, other = one[place:], other[place:]
+    return one[1:] in (other, other[1:]) or one == other[1:] or one[1::-1] + one[2:] == other

@@ -67,6 +67,10 @@ def test_a_key_that_may_be_nothing_may_be_nothing(value: str | None) -> None:
 def test_keys_of_the_users_own_are_left_alone() -> None:
     meta = {"owner": "me", "description": {"gpu": 1}, 1: 2, None: "x", "model": ["retrys"], "cpus": 2}
     assert settings(meta, "train") == Settings(cpus=2)
+    own = (
+        "gpu_hours time timer cpu_type note tool spool pooling pod tpus tries entries trends reads read_on retry_policy"
+    )
+    assert settings(dict.fromkeys(["", *own.split()], 1), "train") == Settings()
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,17 @@ def test_keys_of_the_users_own_are_left_alone() -> None:
         ("retryon", "retry_on"),
         ("thread", "threads"),
         ("pools", "pool"),
+        ("pol", "pool"),
+        ("pols", "pool"),
+        ("poool", "pool"),
+        ("opol", "pool"),
+        ("gpsu", "gpus"),
+        ("treads", "threads"),
+        ("hreads", "threads"),
+        ("tiemout", "timeout"),
+        ("imeout", "timeout"),
+        ("rertries", "retries"),
+        ("retry_dely", "retry_delay"),
     ],
 )
 def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(key: str, meant: str) -> None:
@@ -108,6 +123,9 @@ def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(key: str, meant: 
         ("timeout", 0, "timeout is 0", "greater than 0"),
         ("timeout", "1h", "timeout is '1h'", "valid number"),
         ("pool", 5, "pool is 5", "valid string"),
+        ("pool", "", "pool is ''", "the name of a work pool"),
+        ("pool", " ", "pool is ' '", "the name of a work pool"),
+        ("pool", "a/b", "pool is 'a/b'", "the name of a work pool"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_line(key: str, value: Any, shown: str, reason: str) -> None:
