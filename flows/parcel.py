@@ -6,23 +6,27 @@ key before it runs anything, and what it made comes home as the record of that k
 
 import json
 import os
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dvc.config_schema import RelPath
 from dvc.exceptions import CollectCacheError, DvcException
 from dvc.repo import Repo
 from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 
-from flows import runcache
+from flows import depot, runcache
 from flows.insist import insist
 from flows.plan import is_file
-from flows.remote import Record, Remote
+from flows.remote import MEND, Record, Remote
 from flows.run_git import git
 from flows.screen import dvc_silent
 from stages.errors import TransientError, UserError
+
+BATCH = 1000  # paths on one command line, which the system limits
 
 
 @dataclass(frozen=True)
@@ -47,25 +51,18 @@ def pack(repo: Any, stage: Any, outs: Iterable[Any]) -> Parcel:
     Raises:
         UserError: it cannot run elsewhere: its outputs could not come back, or something that it reads cannot go.
     """
-    if not (runcache.takes(stage) and all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs)):
+    if reason := _stays(stage):
         raise UserError(
-            "what it makes could not come back from another host: the run-cache takes no stage that always changes, "
-            "has no dependency or output, keeps an output (persist), has one that is not cached and no metric or "
-            "plot, or reaches out of the repository; remove `pool` from its meta"
+            f"{reason}, so what it makes could not come back from another host; remove `pool` from its meta"
         )
-    top, needs = Path(repo.scm.root_dir), {}
-    for dep in filter(is_file, stage.deps):
-        here = Path(dep.fs_path)
-        found = [out for out in outs if _touch(here, Path(out.fs_path))]
-        for out in found:
-            if out.use_cache or repo.cache.local.exists(out.hash_info.value or ""):  # else git has it
-                needs[out.fs_path] = _need(repo, dep if out.fs_path == dep.fs_path else out)
-        for name in _unknown(top, here):
-            ignored = repo.dvcignore.is_ignored_file(str(top / name))
-            if not ignored and not any(_touch(top / name, Path(path)) for path in needs):
-                raise UserError(f"'{name}' is new, and only what git knows travels to another host: git add it")
-        if not found and not git(top, "ls-files", "--", str(here)).stdout:
-            raise UserError(f"'{dep}' is ignored by git and no output of a stage, so it cannot travel to another host")
+    _check_remote(repo)
+    top, reads = str(repo.scm.root_dir), {dep.fs_path: dep for dep in filter(is_file, stage.deps)}
+    needs = {
+        out.fs_path: _need(repo, reads.get(out.fs_path, out))
+        for out in _touching(reads, outs)
+        if out.use_cache or repo.cache.local.exists(out.hash_info.value or "")  # else git has it
+    }
+    _check_travels(repo, top, {path: dep for path, dep in reads.items() if not _in(path, needs)}, needs)
     return Parcel(
         address=stage.addressing,
         folder=os.path.relpath(Path.cwd(), top),
@@ -78,9 +75,9 @@ def pack(repo: Any, stage: Any, outs: Iterable[Any]) -> Parcel:
 
 def unread(stage: Any, outs: Iterable[Any], top: Path) -> list[str]:
     """Paths, from the root of the git repository, of outputs that the stage does not read: they need not travel."""
-    read = [Path(dep.fs_path) for dep in filter(is_file, stage.deps)]
-    found = (Path(out.fs_path) for out in outs if not any(_touch(one, Path(out.fs_path)) for one in read))
-    return [os.path.relpath(path, top) for path in found if path.is_relative_to(top)]
+    outs, root = list(outs), f"{top}{os.sep}"
+    read = {out.fs_path for out in _touching((dep.fs_path for dep in filter(is_file, stage.deps)), outs)}
+    return [out.fs_path.removeprefix(root) for out in outs if out.fs_path not in read and out.fs_path.startswith(root)]
 
 
 def send(parcel: Parcel) -> None:
@@ -159,9 +156,10 @@ def fetch(record: Record) -> None:
 
         def fetched() -> None:
             if record not in _fetch(remote, [record]):
-                raise TransientError(f"run {record.value[:12]} is not on this remote: has the host the same one?")
+                raise TransientError(f"run {record.value[:12]} is not on {_where(repo)}: has the host the same one?")
             for names in remote.fetch_objects([record]).lacking.values():
-                raise TransientError(f"missing or damaged on the remote: {', '.join(names) or 'listing of a folder'}")
+                what = ", ".join(names) or "the listing of a folder"
+                raise TransientError(f"missing or damaged on {_where(repo)}: {what}")
 
         insist(fetched)
 
@@ -170,6 +168,11 @@ def unfold(stage: Any, record: Record) -> None:
     """Put the outputs of a record that is in the cache in their places."""
     cache = stage.repo.stage_cache
     cache._create_stage(cache._load_cache(*record), wdir=stage.wdir).checkout()
+
+
+def _where(repo: Any) -> str:
+    """The remote, with its address: another host may have taken another one for it."""
+    return f"the remote {depot.url(repo.cloud.get_remote_odb(None, 'push'))}"
 
 
 def _fetch(remote: Remote, records: Iterable[Record]) -> set[Record]:
@@ -181,11 +184,14 @@ def _bring(repo: Any, remote: Remote, parcel: Parcel) -> Any:
     holder = _holder(repo, parcel)
     try:
         objects = _objects(holder)
-    except CollectCacheError as error:
-        raise TransientError(f"the listing of a folder is not on the remote: {error}") from None
-    away = {one for one in objects if not repo.cache.local.exists(one.value)}
+    except CollectCacheError:
+        folders = [out for out in holder.outs if out.hash_info.isdir and not out.cache.exists(out.hash_info.value)]
+        names = ", ".join(f"'{folder}'" for folder in folders)
+        raise TransientError(f"{names}: the listing is missing or damaged on {_where(repo)}; {MEND}") from None
+    here = set(repo.cache.local.oids_exist([one.value for one in objects]))  # and whole, if they are not protected
+    away = {one for one in objects if one.value not in here}
     for one in remote.take(away) if away else ():
-        raise TransientError(f"'{objects[one]}': object {one.value} is missing or damaged on the remote")
+        raise TransientError(f"'{objects[one]}': object {one.value} is missing or damaged on {_where(repo)}; {MEND}")
     return holder
 
 
@@ -196,6 +202,7 @@ def _holder(repo: Any, parcel: Parcel) -> Any:
 
 def _objects(holder: Any) -> dict[Any, str]:
     """The objects of its outputs, each with the path that it is of."""
+    holder.repo.cache.local.oids_exist([out.hash_info.value for out in holder.outs])  # drops damaged listings
     return {one: str(out) for out in holder.outs for objects in out.get_used_objs().values() for one in objects}
 
 
@@ -234,12 +241,93 @@ def _difference(there: dict[str, str], here: dict[str, str]) -> str:
     return ", ".join(map(repr, names)) or "the list of outputs"
 
 
-def _unknown(top: Path, path: Path) -> list[str]:
-    return git(top, "ls-files", "--others", "--exclude-standard", "-z", "--", str(path)).stdout.split("\0")[:-1]
+def _stays(stage: Any) -> str | None:
+    """Why what the stage makes could not come back from another host; None if it could."""
+    reasons = [
+        (stage.always_changed, "it runs every time (always_changed)"),
+        (not stage.deps, "it has no dependency"),
+        (not stage.outs, "it has no output"),
+        *((dep.protocol != "local", f"its dependency '{dep}' is no file of this machine") for dep in stage.deps),
+    ]
+    for out in stage.outs:
+        kept = out.use_cache or out.is_metric or out.is_plot
+        reasons += [
+            (out.protocol != "local" or not out.is_in_repo, f"its output '{out}' lies outside of the repository"),
+            (out.persist, f"its output '{out}' stays from run to run (persist)"),
+            (not kept, f"its output '{out}' is neither cached nor a metric or plot"),
+            (not out.can_push, f"its output '{out}' is for no remote (push: false)"),
+        ]
+    named = next((reason for holds, reason in reasons if holds), None)
+    return named or (None if runcache.takes(stage) else "the run-cache takes no such stage")
 
 
-def _touch(one: Path, other: Path) -> bool:
-    return one == other or one in other.parents or other in one.parents
+def _check_remote(repo: Any) -> None:
+    name = repo.config["core"].get("remote")
+    url = repo.config["remote"].get(name, {}).get("url")
+    if isinstance(url, RelPath):
+        raise UserError(
+            f"the DVC remote '{name}' is a folder given by a relative path, which is another folder on another host: "
+            f"dvc remote modify {name} url {url}, if the hosts have that one"
+        )
+
+
+def _check_travels(repo: Any, top: str, reads: Mapping[str, Any], needs: Collection[str]) -> None:
+    """Of the dependencies that are no outputs: whether all that DVC counts to them is known to git."""
+    for path, dep in reads.items():
+        if path != top and not path.startswith(f"{top}{os.sep}"):
+            raise UserError(f"'{dep}' lies outside of the git repository, so it cannot travel to another host")
+    tracked, others = _listed(top, [os.path.relpath(path, top) for path in reads])
+    files, produced = set(tracked), sorted(needs)
+    known = {path: path in files or _any_below(path, tracked) for path in reads}
+    for path in others:
+        if not (_in(path, needs) or repo.dvcignore.is_ignored_file(path)):
+            name = os.path.relpath(path, top)
+            ignored = not git(top, "check-ignore", "--quiet", "--", name, check=False).returncode
+            if not ignored:
+                raise UserError(f"'{name}' is new, and only what git knows travels to another host: git add it")
+            dep = next(one for one in (path, *_above(path)) if one in reads)
+            if known[dep]:
+                counts = f"and counts to '{reads[dep]}': list it in .dvcignore"
+                raise UserError(f"'{name}' is ignored by git, so it cannot travel to another host, {counts}")
+            raise UserError(
+                f"'{reads[dep]}' is ignored by git and no output of a stage, so it cannot travel to another host"
+            )
+    for path, dep in reads.items():
+        if not known[path] and not _any_below(path, produced):
+            raise UserError(f"git knows of nothing in '{dep}', so it cannot travel to another host")
+
+
+def _listed(top: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The files at and below these paths: those that git knows, in order, and all others."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for start in range(0, len(names), BATCH):
+        paths = (f":(literal){name}" for name in names[start : start + BATCH])
+        lines = git(top, "ls-files", "-z", "-t", "--cached", "--others", "--", *paths).stdout.split("\0")[:-1]
+        for line in lines:
+            found[line[0] != "?"].add(f"{top}{os.sep}{line[2:]}")
+    return sorted(found[True]), sorted(found[False])
+
+
+def _touching(paths: Iterable[str], outs: Iterable[Any]) -> list[Any]:
+    """The outputs that are one of the paths, lie below one, or have one below them."""
+    paths = set(paths)
+    exact, below = paths.union(*map(_above, paths)), tuple(f"{path}{os.sep}" for path in paths)
+    return [out for out in outs if out.fs_path in exact or out.fs_path.startswith(below)]
+
+
+def _in(path: str, paths: Collection[str]) -> bool:
+    """Whether it is one of the paths, or lies below one."""
+    return any(one in paths for one in (path, *_above(path)))
+
+
+def _any_below(path: str, paths: Sequence[str]) -> bool:
+    """Whether any of the paths, which are in order, lies below this one."""
+    place = bisect_left(paths, f"{path}{os.sep}")
+    return place < len(paths) and paths[place].startswith(f"{path}{os.sep}")
+
+
+def _above(path: str) -> list[str]:
+    return list(map(str, Path(path).parents))
 
 
 def _silent(_: str) -> None:
