@@ -13,7 +13,25 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled
 
-LEASE_SECONDS = float(os.environ.get("GLIAFLOW_LEASE_SECONDS", "60"))  # without a sign of life a stage is lost
+from stages.errors import UserError
+
+
+def seconds(text: str) -> float:
+    """For how long there may be no sign of life before a stage is lost.
+
+    Raises:
+        UserError: it is no number, or none that anyone could wait for.
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= threading.TIMEOUT_MAX:
+        raise UserError(f"GLIAFLOW_LEASE_SECONDS is {text!r}; it must be a number of seconds above 0, as 60")
+    return found
+
+
+LEASE_SECONDS = seconds(os.environ.get("GLIAFLOW_LEASE_SECONDS") or "60")
 BEAT_SECONDS = LEASE_SECONDS / 6  # between two of them
 
 

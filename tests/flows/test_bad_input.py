@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from flows.pulse import seconds
+from stages.errors import UserError
 from tests.flows.repos import Project
 
 GOOD: dict[str, Any] = {"split": {"cmd": "cp seed.txt split.txt", "deps": ["seed.txt"], "outs": ["split.txt"]}}
@@ -94,6 +96,15 @@ def test_wrong_meta(done: Project, meta: Any, said: str) -> None:
     done.pipeline({"split": GOOD["split"] | {"meta": meta}})
     assert said in refused(done)
     assert "stage 'split'" in refused(done)
+
+
+def test_a_lease_that_nobody_can_wait_for(done: Project) -> None:
+    assert seconds("0.5") == 0.5
+    for text in ("0", "-1", "nan", "inf", "1e300", "1 min"):
+        with pytest.raises(UserError, match=f"GLIAFLOW_LEASE_SECONDS is '{text}'; it must be a number of seconds"):
+            seconds(text)
+    done.environment |= {"GLIAFLOW_LEASE_SECONDS": "abc"}
+    assert "GLIAFLOW_LEASE_SECONDS is 'abc'" in refused(done, "--pools")
 
 
 def test_a_command_that_is_not_there(done: Project) -> None:
