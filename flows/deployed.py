@@ -3,12 +3,16 @@
 import os
 import socket
 from contextlib import chdir
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import DvcException
+from dvc.exceptions import DvcException, ReproductionError
 from prefect import flow
 from prefect.artifacts import create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRunPolicy
+from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogWorker
 from prefect.states import Completed, Failed
@@ -32,6 +36,7 @@ from stages.params import load
 
 ENGINE = Path(__file__).parents[1]
 PINNED = "requirements.lock"
+PACKAGES = "GLIAFLOW_PACKAGES"  # tells a worker's runs which of these it was started with
 RETRY_SECONDS = 60  # before a whole run is tried once more
 DRAIN_SECONDS = 10.0  # for lines that the server has not got yet
 
@@ -76,31 +81,47 @@ def repro(
     """The whole graph: `flags` are keywords of `flows.repro.reproduce`; with `pools` stages go to the pools they name.
 
     With `repository` at its branch, tag or whole commit id `rev`, in a workspace of its own, and with `pools`; what was
-    computed is then pushed to the remote. Otherwise in the workspace at `root`. It raises, where others return a state:
-    only so does Prefect try it again.
+    computed is then pushed to the remote; what the user must mend is its end at once. Otherwise in the workspace at
+    `root`. It raises, where others return a state: only so does Prefect try it again.
     """
     if repository is None:
         return reproduce(root, targets, jobs=jobs, pools=pools, **(flags or {}))
     apart_from_engine()
-    with checked_out(repository, rev) as top:
-        same_packages(top)
-        try:
-            return reproduce(top, targets, jobs=jobs, pools=True, **{"pull": True, **(flags or {})})
-        finally:
-            with versions.opened(top) as opened:
-                for record in insist(lambda: Remote(opened).push()).lacking:
-                    get_run_logger().warning("not pushed, since not all of it is here: run %s", record.value)
+    try:
+        with checked_out(repository, rev) as top:
+            same_packages(top)
+            try:
+                return reproduce(top, targets, jobs=jobs, pools=True, **{"pull": True, **(flags or {})})
+            finally:
+                with versions.opened(top) as opened:
+                    for record in insist(lambda: Remote(opened).push()).lacking:
+                        get_run_logger().warning("not pushed, since not all of it is here: run %s", record.value)
+    except ReproductionError:  # stages failed, which may pass
+        raise
+    except (UserError, DvcException) as error:
+        return _for_good(error)
 
 
 @flow(validate_parameters=False, retries=1, retry_delay_seconds=RETRY_SECONDS)
 def publish(name: str, repository: str, rev: str = "main", licence: str | None = None) -> Any:
-    """Name the data of a commit whose data is on the remote already."""
-    with checked_out(repository, rev) as top, versions.opened(top) as opened:
-        if git(top, "var", "GIT_COMMITTER_IDENT", check=False).returncode:  # nobody is known to git on this host
-            os.environ |= WHO
-        insist(opened.pull)
-        versions.publish(opened, name, licence, None)
+    """Name the data of a commit whose data is on the remote already; what the user must mend is its end at once."""
+    try:
+        with checked_out(repository, rev) as top, versions.opened(top) as opened:
+            if git(top, "var", "GIT_COMMITTER_IDENT", check=False).returncode:  # nobody is known to git on this host
+                os.environ |= WHO
+            insist(opened.pull)
+            versions.publish(opened, name, licence, None)
+    except UserError as error:
+        return _for_good(error)
     return Completed(message=f"published {name}")
+
+
+def _for_good(error: Exception) -> Any:
+    """The state of a flow that no further try would help."""
+    context: Any = FlowRunContext.get()
+    with get_client(sync_client=True) as client:  # else the server makes of a failure a try to come
+        client.update_flow_run(context.flow_run.id, empirical_policy=FlowRunPolicy(retries=0))
+    return Failed(message=one_line(str(error)))
 
 
 @flow(validate_parameters=False)
@@ -126,13 +147,22 @@ def apart_from_engine() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry and Path(entry) != ENGINE)
 
 
+def pinned(root: Path) -> str:
+    """Which packages the lock file in `root` names, as its hash; nothing if there is none."""
+    lock = root / PINNED
+    return sha256(lock.read_bytes()).hexdigest() if lock.exists() else ""
+
+
 def same_packages(top: Path) -> None:
     """A result of other packages than the lock file names must not be recorded under its hash.
 
     Raises:
         UserError: the commit at `top` is of this project and pins others than this environment was made from.
     """
-    ours, theirs = ENGINE / PINNED, top / PINNED
-    same_project = (top / Path(__file__).relative_to(ENGINE)).exists() and ours.exists() and theirs.exists()
-    if same_project and ours.read_bytes() != theirs.read_bytes():
+    ours, theirs = pinned(ENGINE), pinned(top)
+    if not ((top / Path(__file__).relative_to(ENGINE)).exists() and ours and theirs):
+        return  # another project
+    if os.environ.get(PACKAGES) not in (None, ours):
+        raise UserError(f"{PINNED} has changed on the worker's host since the worker was started: make worker again")
+    if ours != theirs:
         raise UserError(f"the worker's packages are of another {PINNED}: git pull there, make worker again")

@@ -7,16 +7,18 @@ python -m flows.team worker gpu            # run stages of that pool on this hos
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from httpx import HTTPError
+from httpx import HTTPError, HTTPStatusError
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -33,6 +35,7 @@ ROOT = Path(__file__).parents[1]
 DEFAULTS = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # Prefect's 10 are most of what a short stage takes in a pool
 POOLS = ("cpu", "gpu")
 DEPLOYED = re.compile(r"Deployment '([^']+)' successfully")
+PASSWORDS = (401, 403)  # what a server answers that wants another one
 REPOSITORY = "GLIAFLOW_REPOSITORY"  # fills the parameter of that name in prefect.yaml
 
 
@@ -71,12 +74,29 @@ def main(
     given = dict(one.partition("=")[::2] for one in secret)
     if not all(name.isidentifier() and block for name, block in given.items()):
         raise UserError(f"--secret is {' '.join(secret)}; it must be NAME=BLOCK, as AWS_SECRET_ACCESS_KEY=team-key")
-    try:
+    with answering():
         pools(pool, limit, given)
-    except HTTPError as error:
-        raise UserError(f"{PREFECT_API_URL.value()}: {error}; is the server there?") from error
     if action == "deploy":
         deploy(repository or snapshot.origin(ROOT))
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Have what is wrong with the server be one line.
+
+    Raises:
+        UserError: it is not there, is another kind of server, or wants a password.
+    """
+    url = PREFECT_API_URL.value()
+    try:
+        yield
+    except HTTPStatusError as error:
+        code = error.response.status_code
+        if code in PASSWORDS:
+            raise UserError(f"{url}: the server wants a password: set PREFECT_API_AUTH_STRING") from error
+        raise UserError(f"{url}: the server answers {code}; is it Prefect's?") from error
+    except HTTPError as error:
+        raise UserError(f"{url}: {error}; is the server there?") from error
 
 
 def pools(pool: str | None = None, limit: int | None = None, secrets: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -128,22 +148,43 @@ def work(pool: str, limit: int | None) -> None:
     """Become a worker of the pool.
 
     Raises:
-        UserError: no pool is named.
+        UserError: no pool is named, the server does not answer well, or the environment is not what it should be.
     """
+    # A second of imports, for this alone. They say as well what is wrong with what the worker's runs will read.
+    from flows.deployed import PACKAGES, PINNED, pinned
+
     if not pool:
         raise UserError(f"of which pool? Name one of {', '.join(POOLS)}, or one of your own: make worker POOL=gpu")
+    up_to_date(ROOT / ".venv", ROOT / PINNED)
+    with answering(), get_client(sync_client=True) as client:
+        client.read_work_pools(limit=1)
     gpus = len(list(visible_gpus(os.environ)))
     most = limit or (max(gpus, 1) if pool == "gpu" else len(os.sched_getaffinity(0)))
     name = f"{socket.gethostname()}-{os.getpid()}"
-    _become("worker", "start", "--pool", pool, "--type", "process", "--limit", str(most), "--name", name)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # `nohup … &` has it ignored, by which Prefect ends on SIGTERM
+    line = ["worker", "start", "--pool", pool, "--type", "process", "--limit", str(most), "--name", name]
+    _become(*line, **{PACKAGES: pinned(ROOT)})
 
 
-def _become(*line: str) -> None:
+def up_to_date(environment: Path, lock: Path) -> None:
+    """What `make install` made must not be older than the lock file.
+
+    Raises:
+        UserError: this process runs in that environment, and it is.
+    """
+    stamp = environment / ".ready"
+    if environment.is_symlink() or not stamp.exists() or not environment.samefile(sys.prefix):
+        return  # it is not make's
+    if stamp.stat().st_mtime < lock.stat().st_mtime:
+        raise UserError(f"{lock.name} is newer than the packages that are installed: make install")
+
+
+def _become(*line: str, **variables: str) -> None:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     own = {"PYTHONPATH": path, "PATH": programs}
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "prefect", *line], {**DEFAULTS, **os.environ, **own})
+    os.execve(sys.executable, [sys.executable, "-m", "prefect", *line], {**DEFAULTS, **os.environ, **own, **variables})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """What prefect.yaml deploys, by a real worker: the night's run, a data version, and the look for newer data."""
 
+import os
 import re
 import shutil
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -10,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from kagglesdk import kaggle_env
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
@@ -19,12 +24,19 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.server.api.server import create_api_app
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_SERVER_API_AUTH_STRING,
+    temporary_settings,
+)
 from ruamel.yaml import YAML
 
 from flows import team as team_cli
 from flows import watch
-from flows.deployed import check_data, same_packages
+from flows.deployed import PACKAGES, check_data, pinned, publish, repro, same_packages
 from stages.errors import UserError
 from tests.flows.repos import ROOT, Project, soon
 from tests.flows.servers import postgres
@@ -54,8 +66,10 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """A team with a host for each pool."""
     folder = tmp_path_factory.mktemp("team")
     with postgres(folder) as database, team(folder, database) as made:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as `nohup make worker &` has it
         made.join("n", "cpu")
         made.join("g", "gpu")
+        signal.signal(signal.SIGINT, before)
         yield made
 
 
@@ -200,8 +214,9 @@ def test_a_night_whose_host_is_lost_has_crashed_and_makes_way(crew: Team, pipeli
         assert soon(lambda: client.read_flow_run(following.id).state_name == "Completed")
 
 
-def test_other_packages_than_the_pinned_ones_are_refused(tmp_path: Path) -> None:
+def test_other_packages_than_the_pinned_ones_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "requirements.lock").write_text("numpy==1\n")
+    monkeypatch.delenv(PACKAGES, raising=False)
     same_packages(tmp_path)  # another project
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows/deployed.py").touch()
@@ -209,3 +224,69 @@ def test_other_packages_than_the_pinned_ones_are_refused(tmp_path: Path) -> None
         same_packages(tmp_path)
     shutil.copy(ROOT / "requirements.lock", tmp_path)
     same_packages(tmp_path)
+    monkeypatch.setenv(PACKAGES, pinned(ROOT))
+    same_packages(tmp_path)
+    monkeypatch.setenv(PACKAGES, "of before a git pull")
+    with pytest.raises(UserError, match=re.escape("requirements.lock has changed on the worker's host since")):
+        same_packages(tmp_path)
+
+
+def test_no_worker_starts_with_packages_older_than_the_lock_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, made, stamp = tmp_path / "requirements.lock", tmp_path / "venv", tmp_path / "venv/.ready"
+    made.mkdir()
+    lock.touch()
+    team_cli.up_to_date(made, lock)  # not make's
+    stamp.touch()
+    os.utime(lock, (stamp.stat().st_mtime + 1,) * 2)
+    team_cli.up_to_date(made, lock)  # make's, and not the one that this runs in
+    monkeypatch.setattr(sys, "prefix", str(made))
+    with pytest.raises(UserError, match=re.escape("requirements.lock is newer than the packages that are installed")):
+        team_cli.up_to_date(made, lock)
+    (tmp_path / "link").symlink_to(made)
+    team_cli.up_to_date(tmp_path / "link", lock)
+    os.utime(stamp, (lock.stat().st_mtime,) * 2)
+    team_cli.up_to_date(made, lock)
+
+
+def test_a_server_that_wants_a_password_or_is_away_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "admin:right"}):
+            app = create_api_app(ignore_cache=True)
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error"))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        there = {PREFECT_API_URL: f"http://127.0.0.1:{listening.getsockname()[1]}", PREFECT_HOME: tmp_path}
+        for given in ({}, {PREFECT_API_AUTH_STRING: "admin:wrong"}):
+            for action in ("pools", "worker"):
+                with temporary_settings(there | given), pytest.raises(UserError) as caught:
+                    team_cli.main(action, "gpu")
+                said = "the server wants a password: set PREFECT_API_AUTH_STRING"
+                assert str(caught.value) == f"{there[PREFECT_API_URL]}: {said}"
+        server.should_exit = True
+        thread.join()
+    with temporary_settings(there), pytest.raises(UserError, match="is the server there"):
+        team_cli.main("worker", "gpu")
+
+
+def test_what_the_user_must_mend_ends_a_deployed_flow_at_once(
+    crew: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLIAFLOW_WORKSPACES", str(tmp_path))
+    what: dict[str, Any] = {"repository": str(tmp_path / "nowhere"), "return_state": True}
+    with temporary_settings({PREFECT_API_URL: crew.server.url, PREFECT_HOME: tmp_path}), crew.client() as client:
+        for found in (publish(name="v9", **what), repro(**what)):
+            assert (found.is_failed(), found.name) == (True, "Failed")
+            assert "does not appear to be a git repository" in str(found.message)
+            assert "\n" not in str(found.message)
+            assert client.read_flow_run(found.state_details.flow_run_id).run_count == 1
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()
+
+
+def test_a_worker_that_was_started_in_the_background_ends_when_it_is_told(crew: Team) -> None:
+    host = crew.hosts["g"]
+    assert soon(lambda: "started!" in host.log()), host.log()
+    host.worker.terminate()
+    host.worker.wait(60)
