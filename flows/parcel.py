@@ -247,8 +247,10 @@ def _stays(stage: Any) -> str | None:
         (stage.always_changed, "it runs every time (always_changed)"),
         (not stage.deps, "it has no dependency"),
         (not stage.outs, "it has no output"),
-        *((dep.protocol != "local", f"its dependency '{dep}' is no file of this machine") for dep in stage.deps),
     ]
+    for dep in stage.deps:
+        here = dep.fs and dep.protocol == "local"
+        reasons.append((not here, f"its dependency '{dep.def_path}' is no file of this machine"))
     for out in stage.outs:
         kept = out.use_cache or out.is_metric or out.is_plot
         reasons += [

@@ -150,11 +150,11 @@ def work(pool: str, limit: int | None) -> None:
     Raises:
         UserError: no pool is named, the server does not answer well, or the environment is not what it should be.
     """
+    if not pool:
+        raise UserError(f"of which pool? Name one of {', '.join(POOLS)}, or one of your own: make worker POOL=gpu")
     # A second of imports, for this alone. They say as well what is wrong with what the worker's runs will read.
     from flows.deployed import PACKAGES, PINNED, pinned
 
-    if not pool:
-        raise UserError(f"of which pool? Name one of {', '.join(POOLS)}, or one of your own: make worker POOL=gpu")
     up_to_date(ROOT / ".venv", ROOT / PINNED)
     with answering(), get_client(sync_client=True) as client:
         client.read_work_pools(limit=1)
