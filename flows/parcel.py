@@ -28,6 +28,8 @@ from stages.errors import TransientError, UserError
 
 BATCH = 1000  # paths on one command line, which the system limits
 
+STAYS = "{}, so what it makes could not come back from another host; remove `pool` from its meta"
+
 
 @dataclass(frozen=True)
 class Parcel:
@@ -45,16 +47,27 @@ class Parcel:
         return asdict(self)
 
 
+def check(repo: Any, stages: Iterable[Any]) -> None:
+    """Look for what keeps stages here, as far as it can be known before anything has run.
+
+    Raises:
+        UserError: there is no remote that hosts could use too, or what a stage makes could not come back.
+    """
+    _check_remote(repo)
+    Remote(repo, say=_silent)
+    for stage in stages:
+        if reason := _stays(stage):
+            raise UserError(f"stage '{stage.addressing}': {STAYS.format(reason)}")
+
+
 def pack(repo: Any, stage: Any, outs: Iterable[Any]) -> Parcel:
     """The stage as it stands; its dependencies are hashed already, and `outs` are those of all stages as last recorded.
 
     Raises:
         UserError: it cannot run elsewhere: its outputs could not come back, or something that it reads cannot go.
     """
-    if reason := _stays(stage):
-        raise UserError(
-            f"{reason}, so what it makes could not come back from another host; remove `pool` from its meta"
-        )
+    if reason := _stays(stage) or (None if runcache.takes(stage) else "the run-cache takes no such stage"):
+        raise UserError(STAYS.format(reason))
     _check_remote(repo)
     top, reads = str(repo.scm.root_dir), {dep.fs_path: dep for dep in filter(is_file, stage.deps)}
     needs = {
@@ -259,8 +272,7 @@ def _stays(stage: Any) -> str | None:
             (not kept, f"its output '{out}' is neither cached nor a metric or plot"),
             (not out.can_push, f"its output '{out}' is for no remote (push: false)"),
         ]
-    named = next((reason for holds, reason in reasons if holds), None)
-    return named or (None if runcache.takes(stage) else "the run-cache takes no such stage")
+    return next((reason for holds, reason in reasons if holds), None)
 
 
 def _check_remote(repo: Any) -> None:

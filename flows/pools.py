@@ -87,12 +87,15 @@ class Pools:
         Raises:
             UserError: a pool has no deployment on this server, or commits and outputs could not travel.
         """
-        if any(map(self.takes, graph.stages)):
-            snapshot.origin(self.top)
-            if not self._server:
-                raise UserError("--pools needs the server that the team shares: set PREFECT_API_URL to it")
+        away = [stage for stage in graph.stages if self.takes(stage)]
+        if not away:
+            return
+        if not self._server:
+            raise UserError("--pools needs the server that the team shares: set PREFECT_API_URL to it")
+        snapshot.origin(self.top)
+        self.workspace.check_travels(stage.address for stage in away)
         with get_client(sync_client=True) as client:
-            for pool in sorted({str(stage.settings.pool) for stage in graph.stages if self.takes(stage)}):
+            for pool in sorted({str(stage.settings.pool) for stage in away}):
                 try:
                     client.read_deployment_by_name(f"{FLOW}/{pool}")
                 except ObjectNotFound:

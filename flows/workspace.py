@@ -28,7 +28,7 @@ from flows.lockfile import LockFiles
 from flows.locks import Locks, busy_is_not_yet, noting_nothing
 from flows.meta import settings
 from flows.options import Change, Commands, Flags, Outcome
-from flows.parcel import Parcel, pack, unfold, unread
+from flows.parcel import Parcel, check, pack, unfold, unread
 from flows.plan import is_file, maker, newest, planned, sources
 from flows.preflight import Missing, Signature, Unclear, changed_meanwhile, check_program, signature
 from flows.remote import Record
@@ -259,6 +259,15 @@ class Workspace:
         if self.repo.config["core"].get("no_scm", False):
             raise UserError("a stage travels to another host by git, which this repository does not use")
         return Path(self.repo.scm.root_dir)
+
+    def check_travels(self, addresses: Iterable[str]) -> None:
+        """Look for what keeps these stages from other hosts, as far as it can be known before anything has run.
+
+        Raises:
+            UserError: something does.
+        """
+        stages = [self._stages[address] for address in addresses]
+        check(self.repo, [stage for stage in stages if stage.cmd and not stage.frozen])
 
     def parcel(self, address: str) -> tuple[Parcel, list[str]]:
         """A stage that is begun, to be run on another host; and the outputs that it does not read, from git's root."""
