@@ -15,7 +15,7 @@ from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 from dvc.utils.collections import ensure_list
 
 from flows.options import Flags
-from flows.remote import Remote, verify
+from flows.remote import MEND, Remote, verify
 from stages.errors import UserError
 
 
@@ -32,10 +32,10 @@ def planned(
     steps = [] if flags.all_pipelines else _targets(repo, ensure_list(targets or PROJECT_FILE), flags)
     if flags.pull and flags.run_cache and not flags.dry:
         remote = None
-        with suppress(UserError):  # no remote, or one that keeps none: as under DVC, what is missing is said later
+        with suppress(UserError):  # no remote: as under DVC, what is missing is said later
             remote = Remote(repo, say=say)
-        if remote:
-            remote.fetch()
+        for record in remote.fetch().lacking if remote and remote.keeps_runs else ():
+            say(f"run {record.value[:12]} is damaged on the remote; {MEND}")
     graph = None
     if not flags.alone:
         graph = get_active_graph(repo.index.graph)

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, TypeVar
 from dvc.config import NoRemoteError, RemoteConfigError
 from dvc.fs import HTTPFileSystem
 from dvc.stage.cache import _get_cache_hash
+from dvc.utils.collections import ensure_list
 from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
+from dvc_objects.errors import ObjectFormatError
 from dvc_objects.fs.utils import tmp_fname
 
 from flows import depot
@@ -39,13 +41,14 @@ class Sent:
     records: int = 0
     objects: int = 0
     lacking: dict[Record, list[str]] = field(default_factory=dict)  # objects that are nowhere, or are damaged
+    gone: set[Record] = field(default_factory=set)  # of `lacking`, those that lack only what nobody has: `dvc gc`
 
 
 class Remote:
     """The remote of that name, or the default one; every object that comes from it is hashed again.
 
     Raises:
-        UserError: there is none, it cannot keep a run-cache, or it refuses.
+        UserError: there is none, it cannot be listed and must be, or it refuses.
         TransientError: it cannot be reached.
     """
 
@@ -53,18 +56,23 @@ class Remote:
         self, repo: Any, name: str | None = None, jobs: int | None = None, say: Callable[[str], None] = print
     ) -> None:
         self._repo, self._name, self._jobs, self._say = repo, name, jobs, say
+        self._damaged = set[str]()  # objects, here or there, that were seen to be
         verify(repo, say)
         try:
             self._there = repo.cloud.get_remote_odb(name, "push", hash_name=LEGACY)
             self._files = repo.cloud.get_remote_odb(name, "push")
         except (NoRemoteError, RemoteConfigError) as error:
             raise UserError(" ".join(str(error).split())) from error
-        if isinstance(self._there.fs, HTTPFileSystem):
-            raise UserError(f"a remote over HTTP keeps no run-cache: {self._there.path}")
         self._here = repo.cache.legacy
+
+    @property
+    def keeps_runs(self) -> bool:
+        """Whether it can be listed, and so keep a run-cache; all others only give objects by name."""
+        return not isinstance(self._there.fs, HTTPFileSystem)
 
     def records(self, key: str | None = None) -> set[Record]:
         """The records that are there; with `key`, those of it."""
+        self._must_list()
         with depot.reached(self._there):
             self._there.fs.fs.invalidate_cache()  # what others sent since this process listed it
             return set(_records(self._there, key))
@@ -74,6 +82,7 @@ class Remote:
 
         That is hashed only where the size is another than here; with `every`, always, which reads all of them.
         """
+        self._must_list()
         found = set()
         with depot.reached(self._there):
             for here, there, named in self._stores(objects):
@@ -85,6 +94,7 @@ class Remote:
                     self._say(f"hashing {len(doubtful)} objects of the remote")
                 fine = depot.each(there, self._jobs, partial(depot.whole, there), doubtful)
                 bad = {oid for oid, is_whole in zip(doubtful, fine, strict=True) if not is_whole}
+                self._damaged |= bad
                 found |= {one for oid, one in named.items() if oid not in sizes or oid in bad}
         return found
 
@@ -93,23 +103,40 @@ class Remote:
 
         An object that is there in another size than here is sent again, if it is whole here. With `every` so are all
         objects and records that do not hash to their names, those of records that are there and of dvc.lock included.
+        Runs of a stage that keeps an output to itself (`push: false`) stay here.
+
+        Raises:
+            UserError: one of the `records` is such a run.
         """
         wanted = set(_records(self._here) if records is None else records)
         there = self.records()
         if every:
-            there -= self._damaged(wanted & there)
+            there -= self._half(wanted & there)
+        private = self._private(wanted if every else wanted - there)
+        for record in sorted(private) if records is not None else ():
+            raise UserError(f"run {record.value[:12]} has an output that says `push: false`: it cannot go to a remote")
+        wanted -= private
+        broken = {one for one in (wanted if every else wanted - there) if not _is(one, Path(_path(self._here, one)))}
+        for record in sorted(broken):
+            path = _path(self._here, record)
+            self._say(f"run {record.value[:12]} is damaged in this cache, and is not sent: delete {path}")
+        wanted -= broken
         new = sorted(wanted - there)
         needed = self._needed(wanted if every else new)
-        used = self._repo.used_objs(remote=self._name, force=True).get(None, set()) if every else set()
+        used = self._repo.used_objs(remote=self._name, force=True, push=True).get(None, set()) if every else set()
         away = self.away(set(used).union(*needed.values()), every)
         nowhere = (away - self._send_objects(away)) | self._unlisted(needed)
         whole = {record for record, objects in needed.items() if objects and nowhere.isdisjoint(objects)}
         unsent = self._send_records([record for record in new if record in whole])
         lacking = {r: sorted({o.value for o in needed[r] & nowhere}) for r in needed if r not in whole}
-        return Sent(len(whole & set(new)) - len(unsent), len(away - nowhere), lacking | {r: [r.value] for r in unsent})
+        lost = {one for one in nowhere & away if one.value not in self._damaged and not self._has(one)}
+        gone = {r for r in lacking if needed[r] and needed[r] & nowhere <= lost}
+        lacking |= {r: [r.value] for r in [*unsent, *broken]}
+        return Sent(len(whole & set(new)) - len(unsent), len(away - nowhere), lacking, gone)
 
     def fetch(self, records: Iterable[Record] | None = None) -> Sent:
         """Fetch records, by default all that are there and not here, without their objects."""
+        self._must_list()
         wanted = self.records() if records is None else set(records)
         new = sorted(wanted - set(_records(self._here)))
         if new:
@@ -127,7 +154,7 @@ class Remote:
         if missing:
             self._say(f"fetching {len(missing)} objects")
             nowhere = self.take(missing)
-        lacking = {record: sorted(one.value for one in objects & nowhere) for record, objects in needed.items()}
+        lacking = {record: sorted({one.value for one in objects & nowhere}) for record, objects in needed.items()}
         return Sent(0, len(missing - nowhere), {r: names for r, names in lacking.items() if names or not needed[r]})
 
     def give(self, objects: Mapping[Any, T]) -> list[T]:
@@ -150,6 +177,10 @@ class Remote:
         if result.failed:
             self._say(f"{len(result.failed)} objects could not be fetched; fetch again for the rest")
         return {one for one in objects if not self._has(one)}
+
+    def _must_list(self) -> None:
+        if not self.keeps_runs:
+            raise UserError(f"a remote over HTTP cannot be listed, and only `get` takes from it: {self._there.path}")
 
     def _stores(self, objects: Iterable[Any]) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
         """The objects by where they lie: here, there, and hash → object."""
@@ -177,9 +208,24 @@ class Remote:
         entry = self._repo.stage_cache._load_cache(*record)
         return list(self._repo.stage_cache._create_stage(entry).outs) if entry else []
 
+    def _private(self, records: Iterable[Record]) -> set[Record]:
+        """The runs that made what a stage of the workspace keeps to itself: no record says so, DVC sends them all."""
+        outs = [out for out in self._repo.index.outs if not out.can_push]
+        kept = {(*ensure_list(out.stage.cmd), out.def_path) for out in outs}
+        made = {r: {(*ensure_list(o.stage.cmd), o.def_path) for o in self._outs(r)} for r in records} if kept else {}
+        return {record for record, found in made.items() if not kept.isdisjoint(found)}
+
     def _has(self, one: Any) -> bool:
-        """Whether an object is here."""
-        return bool((self._here if one.name == LEGACY else self._repo.cache.local).exists(one.value))
+        """Whether an object is here, as DVC judges it, which drops what is damaged unless it is write-protected."""
+        try:
+            cache_of(self._repo, one).check(one.value)
+            return True
+        except FileNotFoundError:
+            return False
+        except ObjectFormatError:
+            self._damaged.add(one.value)
+            self._say(f"object {one.value} was damaged in this cache, and is dropped")
+            return False
 
     def _unlisted(self, needed: dict[Record, set[Any]]) -> set[Any]:
         """The listings that are not here, so that nobody knows what lies in their folders."""
@@ -189,9 +235,10 @@ class Remote:
         """Send those that are here and whole; which were."""
         sent = set()
         for here, there, named in self._stores(objects):
-            having = sorted(here.oids_exist(list(named)))
+            having = sorted(oid for oid, one in named.items() if self._has(one))
             fine = depot.each(there, self._jobs, partial(depot.whole, here), having)
             for oid in (oid for oid, whole in zip(having, fine, strict=True) if not whole):
+                self._damaged.add(oid)
                 self._say(f"object {oid} is damaged in this cache, and is not sent")
             paths = {here.oid_to_path(o): there.oid_to_path(o) for o, whole in zip(having, fine, strict=True) if whole}
             if paths:
@@ -218,7 +265,7 @@ class Remote:
             self._say(f"{len(failed)} could not be sent ({reason}); push again for the rest")
         return failed
 
-    def _damaged(self, records: set[Record]) -> set[Record]:
+    def _half(self, records: set[Record]) -> set[Record]:
         """Those of the records that are not what they should be on the remote."""
         with tempfile.TemporaryDirectory() as folder, depot.reached(self._there):
             some = sorted(records)
@@ -228,11 +275,12 @@ class Remote:
 
     def _download(self, record: Record) -> bool:
         target = Path(_path(self._here, record))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        coming = target.with_name(tmp_fname())
+        coming = target.parent.with_name(tmp_fname())  # whatever lies in the folder of a key is a record to DVC
+        coming.parent.mkdir(parents=True, exist_ok=True)
         try:
             whole = self._get(record, coming)
             if whole:
+                target.parent.mkdir(exist_ok=True)
                 coming.replace(target)
             return whole
         finally:
@@ -271,12 +319,17 @@ def verify(repo: Any, say: Callable[[str], None] = print) -> None:
         depot.tell_damaged(cache, tell)
 
 
+def cache_of(repo: Any, one: Any) -> Any:
+    """The cache of this machine that an object belongs in."""
+    return repo.cache.legacy if one.name == LEGACY else repo.cache.local
+
+
 def _is(record: Record, path: Path) -> bool:
     """Whether the file is the record of that name, which is its hash."""
     try:
         entry = load_yaml(str(path))
         return bool(_get_cache_hash(entry) == record.value) and bool(_get_cache_hash(entry, key=True) == record.key)
-    except (YAMLFileCorruptedError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, YAMLFileCorruptedError, KeyError, TypeError, AttributeError, ValueError):
         return False
 
 

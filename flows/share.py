@@ -68,12 +68,18 @@ def main(
     if verify and action != "push":
         raise UserError(f"--verify is for push; what {action} takes is always hashed")
     target = (out or Path(str(name))).absolute()
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs is {jobs}; at least one file must be copied at once")
     with versions.opened(repo) as opened:
         if action in ("push", "fetch"):
             _runs(opened, action, remote, jobs, verify)
         elif action == "list":
             for one in versions.listed(opened):
-                card = versions.read(opened, one)
+                try:
+                    card = versions.read(opened, one)
+                except UserError as error:  # the others can be read all the same
+                    print(f"{one}: {error}")
+                    continue
                 print(f"{one}: {card['commit'][:9]}, {len(card['outputs'])} outputs, {card['bytes']:,} bytes")
         elif action == "show":
             print(versions.text(versions.read(opened, str(name))), end="")
@@ -89,7 +95,7 @@ def _runs(repo: Any, action: str, name: str | None, jobs: int | None, verify: bo
     store = Remote(repo, name, jobs)
     if action == "push":
         sent = store.push(every=verify)
-        lacking = sent.lacking
+        lacking = {record: names for record, names in sent.lacking.items() if record not in sent.gone}
     else:
         there = store.records()
         sent = store.fetch()
@@ -97,7 +103,10 @@ def _runs(repo: Any, action: str, name: str | None, jobs: int | None, verify: bo
         sent.objects, lacking = objects.objects, sent.lacking | objects.lacking
     print(f"{action}ed {sent.records} runs, {sent.objects} objects")
     for record, names in lacking.items():
-        print(f"not run {record.value[:12]}: missing, damaged or not copied: {', '.join(names) or 'its record'}")
+        what = versions.some(names) or "its record"
+        print(f"incomplete: run {record.value[:12]}: missing, damaged or not copied: {what}")
+    if sent.gone:
+        print(f"{len(sent.gone)} runs were not sent: what they made is neither here nor there, as after dvc gc")
     if lacking:
         raise UserError(f"{len(lacking)} runs are not complete and were left out, see above")
 
