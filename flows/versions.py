@@ -1,7 +1,8 @@
 """Data versions: a name for a commit all of whose data is on the remote, with a card of what is in it.
 
 The name is an annotated tag of git, whose message is the card as YAML: plain `dvc get`, `dvc import` and `dvc.api` take
-it for `rev`, and nothing of it can change without a new name.
+it for `rev`, and nothing of it can change without a new name. What DVC pushes nowhere is in no version: imports
+from another repository (`dvc import`), and outputs that say `push: false`.
 """
 
 import re
@@ -10,57 +11,68 @@ import subprocess
 from collections.abc import Callable, Collection, Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc_data.hashfile.tree import Tree
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from flows import run_git
+from flows import depot, run_git
 from flows.insist import insist
-from flows.remote import MEND, Remote, verify
+from flows.remote import MEND, Remote, cache_of, verify
 from flows.run_git import git
 from flows.screen import dvc_silent
 from stages.atomic import staged
-from stages.errors import TransientError, UserError
+from stages.errors import UserError
 
 TITLE = "Data version"
+LONGEST = 100  # characters of a name: with what git adds it must name a file
+MEANT = re.compile("-.*|@|workspace|(.*/|[A-Z_]+_)?HEAD|(refs|heads|tags|remotes)/.*|[0-9a-f]{40}|[0-9a-f]{64}")
+CARD = {"commit": str, "parents": list, "licence": str | list, "bytes": int, "outputs": dict, "metrics": dict}
 LICENCE = re.compile(r"^\|\s*Licence\s*\|\s*(.+?)\s*\|$", re.MULTILINE)  # a row of the data card
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a commit, and the objects that it is made of."""
+    """One output of a commit."""
 
     path: str  # from the root
     hash: str
     bytes: int
     files: int
-    objects: frozenset[Any]  # of DVC's cache; none if it is in git
     out: Any
+
+    @cached_property
+    def inside(self) -> Any:
+        """The files of a folder, each with its key and object; its listing must be in the cache."""
+        found = self.out.hash_info
+        return Tree.load(cache_of(self.out.repo, found), found) if self.out.use_cache and found.isdir else ()
+
+    @cached_property
+    def objects(self) -> set[Any]:
+        """What it is made of in DVC's cache; none if it is in git."""
+        return {self.out.hash_info, *(one for _, _, one in self.inside)} if self.out.use_cache else set()
 
 
 def publish(repo: Any, name: str, licence: str | None, remote: str | None, say: Callable[[str], None] = print) -> None:
     """Tag HEAD as `name`, with its card.
 
     Raises:
-        UserError: the name is taken or none for git, something is not committed, an object is not on the remote, or
-            nobody says which licence the data has.
+        UserError: the name is taken, means something else or is none for git, something is not committed, an object is
+            not on the remote, DVC cannot read a file of metrics, or nobody says which licence the data has.
     """
-    if _git(repo, "check-ref-format", f"refs/tags/{name}", check=False).returncode:
-        raise UserError(f"'{name}' cannot name a version: git does not take it for a tag")
-    if _git(repo, "rev-parse", "--verify", "--quiet", f"refs/tags/{name}", check=False).returncode == 0:
-        raise UserError(f"'{name}' is there already, and a version never moves: take another name")
     place = run_git.remote(_top(repo))
-    if place:
-        if insist(lambda: _git(repo, "ls-remote", place, f"refs/tags/{name}", far=True)).stdout:
-            raise UserError(f"'{name}' is on {place} already, and a version never moves: take another name")
-        if not _git(repo, "branch", "--remotes", "--contains", "HEAD", "--list", f"{place}/*").stdout:
-            raise UserError(f"HEAD is on no branch of {place}; git push it first")
+    _may_name(repo, name, place)
+    if place and not _git(repo, "branch", "--remotes", "--contains", "HEAD", "--list", f"{place}/*").stdout:
+        raise UserError(f"HEAD is on no branch of {place}; git push it first")
     _all_committed(repo)
-    found = list(_outputs(repo, remote))
+    found = list(_outputs(repo))
+    _listings(repo, found, remote)
     _all_pushed(repo, found, remote)
     card = _card(repo, found, licence or _licence(Path(repo.root_dir)))
     message = f"{TITLE} {name}\n\n{text(card)}"
@@ -68,8 +80,8 @@ def publish(repo: Any, name: str, licence: str | None, remote: str | None, say: 
     if place:
         try:
             insist(lambda: _git(repo, "push", "--quiet", place, f"refs/tags/{name}", far=True))
-        except (UserError, TransientError):
-            _git(repo, "tag", "--delete", name)
+        except BaseException:  # an interruption as well
+            _git(repo, "tag", "--delete", name, check=False)
             raise
     say(f"{name}: {len(found)} outputs, {sum(output.files for output in found)} files, {card['bytes']:,} bytes")
 
@@ -78,34 +90,31 @@ def get(repo: Any, name: str, target: Path, remote: str | None, say: Callable[[s
     """Write every output of the version below the folder `target`, whole or not at all.
 
     Raises:
-        UserError: there is no such version, there is something at `target`, or an object is damaged or missing on the
-            remote.
+        UserError: there is no such version, there is something at `target`, or an object is damaged or missing here
+            and on the remote.
     """
     if target.exists():
         raise UserError(f"{target} is there already: name another folder with --out")
-    read(repo, name)
-    with repo.switch(name):
-        found = list(_outputs(repo, remote))
-        fetch(repo, found, remote)
-        with staged(target) as (partial,):
-            for output in found:
-                _write(repo, output, partial / output.path)
+    card = read(repo, name)
+    found = _of(repo, card, card["outputs"])
+    fetch(repo, found, remote)
+    with staged(target) as (coming,):
+        for output in found:
+            _write(repo, output, coming / output.path)
     say(f"{name}: {len(found)} outputs in {target}")
 
 
 def fetch(repo: Any, found: list[Output], remote: str | None) -> None:
-    """Have all objects of these outputs in the cache, hashed anew as they come.
+    """Have all objects of these outputs in the cache, hashed anew: those that are there, and as they come.
 
     Raises:
-        UserError: some are damaged or missing on the remote; names them.
+        UserError: some are damaged or missing here and on the remote; names them.
     """
-    needed = set().union(*(output.objects for output in found))
-    away = {one for one in needed if not repo.cache.local.exists(one.value)}
-    if away:
-        lacking = Remote(repo, remote).take(away)
-        for output in found:
-            for one in sorted(o.value for o in output.objects & lacking):
-                raise UserError(f"{output.path}: object {one} is missing or damaged on the remote; {MEND}")
+    _listings(repo, found, remote)
+    lacking = _lacking(repo, set().union(*(output.objects for output in found)), remote)
+    for output in found:
+        for one in sorted(o.value for o in output.objects & lacking):
+            raise UserError(f"{output.path}: object {one} is missing or damaged on the remote; {MEND}")
 
 
 def files(repo: Any, name: str, paths: Collection[str], remote: str | None, scratch: Path) -> dict[str, Path]:
@@ -118,27 +127,32 @@ def files(repo: Any, name: str, paths: Collection[str], remote: str | None, scra
     """
     if not paths:
         return {}
-    with repo.switch(name):
-        found = list(_outputs(repo, remote, paths))
-        fetch(repo, found, remote)
-        for output in found:
-            if not output.objects:
-                _write(repo, output, scratch / output.path)
-        return {o.path: Path(repo.cache.local.oid_to_path(o.hash)) if o.objects else scratch / o.path for o in found}
+    found = _of(repo, read(repo, name), paths)
+    fetch(repo, found, remote)
+    for output in found:
+        if not output.objects:
+            _write(repo, output, scratch / output.path)
+    return {o.path: _path(repo, o.out.hash_info) if o.objects else scratch / o.path for o in found}
 
 
 def read(repo: Any, name: str) -> dict[str, Any]:
     """The card of a version.
 
     Raises:
-        UserError: there is no such version.
+        UserError: there is no such version, or its tag holds no card.
     """
-    shown = _git(repo, "for-each-ref", "--format=%(contents)", f"refs/tags/{name}").stdout
-    title, _, written = shown.partition("\n\n")
+    form = "%(contents:subject)%0a%(contents:body)"  # without the signature that a tag may end with
+    shown = _git(repo, "for-each-ref", f"--format={form}", f"refs/tags/{name}").stdout
+    title, _, written = shown.partition("\n")
     if title != f"{TITLE} {name}":
         names = ", ".join(listed(repo)) or "none yet"
         raise UserError(f"'{name}' is no data version (git fetch --tags brings new ones); there are: {names}")
-    card: dict[str, Any] = YAML(typ="safe", pure=True).load(written)
+    try:
+        card = YAML(typ="safe", pure=True).load(written)
+    except YAMLError:
+        card = None
+    if not isinstance(card, dict) or not all(isinstance(card.get(key), kind) for key, kind in CARD.items()):
+        raise UserError(f"the tag '{name}' is called a data version and holds no card of one: see git show '{name}'")
     return card
 
 
@@ -171,28 +185,99 @@ def opened(root: Path) -> Iterator[Any]:
         raise UserError(" ".join(str(error).split())) from error
 
 
-def _outputs(repo: Any, remote: str | None, only: Collection[str] | None = None) -> Iterator[Output]:
-    """The outputs of all stages and .dvc files of the commit that `repo` stands at, or those of `only`, by path."""
+def _of(repo: Any, card: dict[str, Any], paths: Collection[str]) -> list[Output]:
+    """These outputs of a version; what is fetched of them later comes from the remotes of today, not of its commit."""
+    with repo.switch(card["commit"]):
+        return list(_outputs(repo, paths))
+
+
+def _outputs(repo: Any, only: Collection[str] | None = None) -> Iterator[Output]:
+    """The outputs of the commit that `repo` stands at, by path: all that DVC pushes, or those of `only`."""
     by_path = {repo.fs.relpath(out.fs_path, repo.root_dir): out for out in repo.index.outs if out.is_in_repo}
     for path, out in sorted(by_path.items()):
-        if only is not None and path not in only:
+        if _kept(out) if only is None else path not in only:
             continue
         if not out.hash_info:
             raise UserError(f"'{path}' was never computed: run it, and commit dvc.lock")
-        objects = set().union(*out.get_used_objs(remote=remote, force=True).values()) if out.use_cache else set()
-        if out.use_cache and not objects:
-            raise UserError(f"'{path}': the listing of its folder, {out.hash_info.value}, is not on the remote")
         size, files = (out.meta.size or 0, out.meta.nfiles or 1) if out.meta else (0, 1)
-        yield Output(path, str(out.hash_info.value), size, files, frozenset(objects), out)
+        yield Output(path, str(out.hash_info.value), size, files, out)
+
+
+def _kept(out: Any) -> bool:
+    """Whether DVC pushes it nowhere."""
+    return bool(out.stage.is_repo_import or not out.can_push)
+
+
+def _listings(repo: Any, found: list[Output], remote: str | None) -> None:
+    """Have the listings of all folders in the cache.
+
+    Raises:
+        UserError: one is damaged or missing here and on the remote.
+    """
+    listings = {o.out.hash_info: o.path for o in found if o.out.use_cache and o.out.hash_info.isdir}
+    for one in _lacking(repo, listings.keys(), remote):
+        what = f"the listing of its folder, {one.value}, is missing or damaged on the remote"
+        raise UserError(f"'{listings[one]}': {what}; {MEND}")
+
+
+def _lacking(repo: Any, objects: Collection[Any], remote: str | None) -> set[Any]:
+    """Those that cannot be had; one that is damaged in the cache is dropped there, as DVC does, and fetched again."""
+    whole = depot.each(repo.cache.local, None, partial(_whole, repo), objects)
+    away = {one for one, is_whole in zip(objects, whole, strict=True) if not is_whole}
+    for one in away:
+        _path(repo, one).unlink(missing_ok=True)
+    return Remote(repo, remote).take(away) if away else set()
+
+
+def _whole(repo: Any, one: Any) -> bool:
+    return depot.whole(cache_of(repo, one), one.value)
+
+
+def _path(repo: Any, one: Any) -> Path:
+    return Path(cache_of(repo, one).oid_to_path(one.value))
+
+
+def _may_name(repo: Any, name: str, place: str | None) -> None:
+    """That a version may be called so, here and on the git remote `place`.
+
+    Raises:
+        UserError: it may not; says why.
+    """
+    if len(name) > LONGEST:
+        raise UserError(f"'{name[:20]}…' cannot name a version: it has {len(name)} characters, more than {LONGEST}")
+    if MEANT.fullmatch(name):
+        raise UserError(f"'{name}' cannot name a version: to git or DVC it means something else")
+    if _git(repo, "check-ref-format", f"refs/tags/{name}", check=False).returncode:
+        raise UserError(f"'{name}' cannot name a version: git does not take it for a tag")
+    tag, branch = f"refs/tags/{name}", f"refs/heads/{name}"
+    above = [f"refs/tags/{folder}" for folder in PurePosixPath(name).parents if folder.name]
+    here, there = set(_git(repo, "for-each-ref", "--format=%(refname)", "refs/tags").stdout.split()), set[str]()
+    if place:
+        asked = ["ls-remote", "--refs", place, tag, f"{tag}/*", branch, *above]
+        there = {line.split("\t")[1] for line in insist(lambda: _git(repo, *asked, far=True)).stdout.splitlines()}
+    if tag in here and place and tag not in there and name in listed(repo):  # one that publishes was killed
+        mend = f"`git push {place} {tag}` sends it, `git tag -d {name}` removes it"
+        raise UserError(f"'{name}' is here, but not on {place}: {mend}")
+    if tag in here | there:
+        where = "there" if tag in here else f"on {place}"
+        raise UserError(f"'{name}' is {where} already, and a version never moves: take another name")
+    for other in sorted(one for one in here | there if one.startswith(f"{tag}/") or one in above):
+        beside = other.removeprefix("refs/tags/")
+        raise UserError(f"'{name}' cannot stand beside '{beside}': to git, one is a folder of the other")
+    known = _git(repo, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", check=False).returncode == 0
+    if branch in there or known:
+        raise UserError(f"'{name}' is a branch or a commit to git already: take another name")
 
 
 def _all_committed(repo: Any) -> None:
     changed = _git(repo, "status", "--porcelain").stdout.splitlines()
     if changed:
         raise UserError(f"not everything is committed: {some([line[3:] for line in changed])}")
-    status = {name: what for name, what in repo.status().items() if what != ["always changed"]}
-    if status:
-        raise UserError(f"the data is not that of dvc.lock: {some(sorted(status))}; run it, and commit")
+    imports = {stage.addressing for stage in repo.index.stages if stage.is_repo_import}  # news elsewhere are no matter
+    found = {name for name, what in repo.status().items() if what != ["always changed"]} - imports
+    if found:
+        run = "python -m flows.repro" + (" -P, or dvc repro -P" if any(":" in name for name in found) else "")
+        raise UserError(f"the data is not that of dvc.lock: {some(sorted(found))}; run it ({run}), and commit")
 
 
 def _all_pushed(repo: Any, found: list[Output], remote: str | None) -> None:
@@ -205,7 +290,11 @@ def _all_pushed(repo: Any, found: list[Output], remote: str | None) -> None:
 def _card(repo: Any, found: list[Output], licence: list[str] | str) -> dict[str, Any]:
     head = _git(repo, "rev-parse", "HEAD").stdout.strip()
     merged = set(_git(repo, "tag", "--merged", "HEAD").stdout.split())
-    metrics = repo.metrics.show().get("", {}).get("data", {})
+    shown = repo.metrics.show().get("", {})
+    kept = {repo.fs.relpath(out.fs_path, repo.root_dir) for out in repo.index.outs if _kept(out)}
+    metrics = {path: one for path, one in sorted(shown.get("data", {}).items()) if path not in kept}
+    for path, error in [(path, one["error"]) for path, one in metrics.items() if "error" in one]:
+        raise UserError(f"'{path}' cannot be read as metrics: {depot.said(error)}")
     return {
         "commit": head,
         "parents": [name for name in listed(repo) if name in merged][:1],
@@ -213,7 +302,7 @@ def _card(repo: Any, found: list[Output], licence: list[str] | str) -> dict[str,
         "files": sum(output.files for output in found),
         "bytes": sum(output.bytes for output in found),
         "outputs": {o.path: {"hash": o.hash, "bytes": o.bytes, "files": o.files} for o in found},
-        "metrics": {path: one["data"] for path, one in sorted(metrics.items()) if "data" in one},
+        "metrics": {path: one["data"] for path, one in metrics.items()},
     }
 
 
@@ -230,14 +319,14 @@ def _write(repo: Any, output: Output, target: Path) -> None:
     if not output.out.use_cache:  # git has it
         with output.out.fs.open(output.out.fs_path, "rb") as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy)
-    elif output.out.is_dir_checksum:
+    elif output.out.hash_info.isdir:
         target.mkdir()
-        for key, _, hash_info in output.out.get_obj():
+        for key, _, hash_info in output.inside:
             inside = target.joinpath(*key)
             inside.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(repo.cache.local.oid_to_path(hash_info.value), inside)
+            shutil.copyfile(_path(repo, hash_info), inside)
     else:
-        shutil.copyfile(repo.cache.local.oid_to_path(output.hash), target)
+        shutil.copyfile(_path(repo, output.out.hash_info), target)
 
 
 def some(names: list[str], most: int = 5) -> str:
