@@ -84,6 +84,8 @@ def publish(repo: Any, name: str, licence: str | None, remote: str | None, say: 
             _git(repo, "tag", "--delete", name, check=False)
             raise
     say(f"{name}: {len(found)} outputs, {sum(output.files for output in found)} files, {card['bytes']:,} bytes")
+    if left_out := _left_out(repo):
+        say(f"not in {name}, since DVC pushes them nowhere: {some(left_out)}")
 
 
 def get(repo: Any, name: str, target: Path, remote: str | None, say: Callable[[str], None] = print) -> None:
@@ -208,6 +210,10 @@ def _kept(out: Any) -> bool:
     return bool(out.stage.is_repo_import or not out.can_push)
 
 
+def _left_out(repo: Any) -> list[str]:
+    return sorted(repo.fs.relpath(o.fs_path, repo.root_dir) for o in repo.index.outs if o.is_in_repo and _kept(o))
+
+
 def _listings(repo: Any, found: list[Output], remote: str | None) -> None:
     """Have the listings of all folders in the cache.
 
@@ -273,11 +279,19 @@ def _all_committed(repo: Any) -> None:
     changed = _git(repo, "status", "--porcelain").stdout.splitlines()
     if changed:
         raise UserError(f"not everything is committed: {some([line[3:] for line in changed])}")
-    imports = {stage.addressing for stage in repo.index.stages if stage.is_repo_import}  # news elsewhere are no matter
-    found = {name for name, what in repo.status().items() if what != ["always changed"]} - imports
-    if found:
+    if found := sorted(_stale(repo)):
         run = "python -m flows.repro" + (" -P, or dvc repro -P" if any(":" in name for name in found) else "")
-        raise UserError(f"the data is not that of dvc.lock: {some(sorted(found))}; run it ({run}), and commit")
+        raise UserError(f"the data is not that of dvc.lock: {some(found)}; run it ({run}), and commit")
+
+
+def _stale(repo: Any) -> Iterator[str]:
+    """The stages whose data is not that of dvc.lock; but for outputs that are in no version, and for news elsewhere."""
+    kept = {str(out) for out in repo.index.outs if _kept(out)}
+    imports = {stage.addressing for stage in repo.index.stages if stage.is_repo_import}
+    for name, what in repo.status().items():
+        outs = [one.get("changed outs", {"": ""}).keys() if isinstance(one, dict) else {one} for one in what]
+        if name not in imports and set().union(*outs) - kept - {"always changed"}:
+            yield name
 
 
 def _all_pushed(repo: Any, found: list[Output], remote: str | None) -> None:
@@ -291,10 +305,10 @@ def _card(repo: Any, found: list[Output], licence: list[str] | str) -> dict[str,
     head = _git(repo, "rev-parse", "HEAD").stdout.strip()
     merged = set(_git(repo, "tag", "--merged", "HEAD").stdout.split())
     shown = repo.metrics.show().get("", {})
-    kept = {repo.fs.relpath(out.fs_path, repo.root_dir) for out in repo.index.outs if _kept(out)}
+    kept = _left_out(repo)
     metrics = {path: one for path, one in sorted(shown.get("data", {}).items()) if path not in kept}
     for path, error in [(path, one["error"]) for path, one in metrics.items() if "error" in one]:
-        raise UserError(f"'{path}' cannot be read as metrics: {depot.said(error)}")
+        raise UserError(f"'{path}' cannot be read as metrics: {depot.said(error.__cause__ or error)}")
     return {
         "commit": head,
         "parents": [name for name in listed(repo) if name in merged][:1],
