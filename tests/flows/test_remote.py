@@ -1,5 +1,6 @@
 """A run-cache that is really shared: what one workspace computed, another one on the same remote never runs."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from flows.remote import Record, Remote, verify
+from flows.options import Flags
+from flows.plan import planned
+from flows.remote import MEND, Record, Remote, Sent, verify
 from flows.repro import reproduce
+from flows.share import main
 from stages.errors import UserError
 from tests.flows.repos import Project
 
@@ -105,7 +109,7 @@ def test_with_stock_push_a_teammate_runs_it_all_again(computed: Project, tmp_pat
     assert ran(other) == ["one", "two", "three"] or ran(other) == ["two", "three"]
 
 
-def test_a_record_whose_objects_are_nowhere_is_not_sent(computed: Project) -> None:
+def test_a_record_whose_objects_are_nowhere_is_not_sent(computed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     lost = next(
         path
         for path in (computed.root / ".dvc/cache/files/md5").rglob("*")
@@ -117,6 +121,10 @@ def test_a_record_whose_objects_are_nowhere_is_not_sent(computed: Project) -> No
         assert sent.records == 8
         assert list(sent.lacking.values()) == [[lost.parent.name + lost.name]]
         assert len(Remote(repo).records()) == 8
+    capsys.readouterr()
+    main("push", repo=computed.root)  # as after `dvc gc`: nothing is wrong
+    said = "pushed 0 runs, 0 objects\n1 runs were not sent: what they made is neither here nor there, as after dvc gc\n"
+    assert capsys.readouterr().out == said
 
 
 def test_a_damaged_record_or_object_is_noticed_and_never_restored(computed: Project, tmp_path: Path) -> None:
@@ -135,6 +143,12 @@ def test_a_damaged_record_or_object_is_noticed_and_never_restored(computed: Proj
         assert (found.records, list(found.lacking)) == (8, [Record(records[0].parent.name, records[0].name)])
         got = remote.fetch_objects(remote.records() - set(found.lacking))
         assert list(got.lacking.values()) == [[damaged.parent.name + damaged.name]]
+    runs = other.root / ".dvc/cache/runs"
+    assert all(any(key.iterdir()) for key in runs.glob("*/*"))  # on an empty one DVC fails
+    said: list[str] = []
+    with opened(other) as repo:
+        planned(repo, None, Flags(pull=True), said.append)
+    assert f"run {records[0].name[:12]} is damaged on the remote; {MEND}" in said
     reproduce(other.root, pull=True)
     assert (other.root / "three.txt").read_text() == "1\np: 3\n"
 
@@ -161,11 +175,41 @@ def test_what_is_damaged_here_is_not_sent(computed: Project, capsys: pytest.Capt
     damaged.chmod(0o644)
     damaged.write_text("1\np: 4\n")
     damaged.chmod(0o444)  # so that DVC takes it for good
+    changed = holding("p: 1\n", computed.root / ".dvc/cache/files/md5")
+    changed.chmod(0o644)
+    changed.write_text("p: 4\n")  # which DVC sees for itself
+    of_three = hashlib.md5(b"1\np: 3\n").hexdigest()
+    files = [path for path in (computed.root / ".dvc/cache/runs").rglob("*") if path.is_file()]
+    cut = next(path for path in files if of_three in path.read_text())
+    cut.write_text(cut.read_text().replace("echo three", "echo four"))
     with opened(computed) as repo:
         sent = Remote(repo).push()
-    name = damaged.parent.name + damaged.name
-    assert (sent.records, list(sent.lacking.values())) == (8, [[name]])
-    assert f"object {name} is damaged in this cache, and is not sent" in capsys.readouterr().out
+    names = {path.parent.name + path.name for path in (damaged, changed)}
+    assert (sent.records, sent.gone) == (6, set())
+    assert {name for lacking in sent.lacking.values() for name in lacking} == {*names, cut.name}
+    said = capsys.readouterr().out
+    assert f"object {damaged.parent.name}{damaged.name} is damaged in this cache, and is not sent" in said
+    assert f"object {changed.parent.name}{changed.name} was damaged in this cache, and is dropped" in said
+    assert f"run {cut.name[:12]} is damaged in this cache, and is not sent: delete {cut}" in said
+
+
+def test_what_is_private_stays_here(project: Project, tmp_path: Path) -> None:
+    project.dvc("remote", "add", "--default", "store", str(tmp_path / "store"))
+    outs = [{"kept.txt": {"push": False}}, "other.txt"]
+    cmd = ["cp ../seed.txt kept.txt", "echo > other.txt"]
+    for seed in "12":
+        project.write({"seed.txt": seed, "sub/.gitignore": ""})
+        project.pipeline({"keep": {"wdir": "sub", "cmd": cmd, "deps": ["../seed.txt"], "outs": outs}})
+        reproduce(project.root)
+    with opened(project) as repo:
+        assert Remote(repo).push() == Sent()
+        assert Remote(repo).push(every=True) == Sent(objects=1)  # what dvc.lock names besides
+        other = tmp_path / "store/files/md5" / hashlib.md5(b"\n").hexdigest()[:2] / hashlib.md5(b"\n").hexdigest()[2:]
+        assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == [other]
+        path = next(path for path in (project.root / ".dvc/cache/runs").rglob("*") if path.is_file())
+        record = Record(path.parent.name, path.name)
+        with pytest.raises(UserError, match=f"run {record.value[:12]} has an output that says `push: false`"):
+            Remote(repo).push([record])
 
 
 def test_all_is_hashed_still_when_dvc_has_read_its_configuration_again(computed: Project) -> None:

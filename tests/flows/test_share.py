@@ -1,16 +1,24 @@
 """Data versions: one name, the very bytes, whoever asks and however."""
 
+import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import dvc.api
 import pytest
 
+from flows import versions
 from flows.repro import reproduce
+from flows.share import main
+from stages.errors import UserError
 from tests.flows.repos import Project
-from tests.flows.test_remote import GRAPH, computed, holding, ran, teammate
+from tests.flows.test_remote import GRAPH, computed, holding, opened, ran, teammate
 
 __all__ = ["computed"]  # a fixture
 
@@ -68,6 +76,7 @@ def test_a_version_is_the_very_bytes_for_all_who_ask(whole: Project, tmp_path: P
     whole.write({"params.yaml": "p: 8\n"})
     reproduce(whole.root)
     whole.commit()
+    whole.run("git", "branch", "v1")  # which is another commit
     other = teammate(whole, tmp_path / "other" / "twin")
     assert "v1: 4 outputs in" in share(other, "get", "v1", "--out", "got")
     assert {path: (other.root / "got" / path).read_bytes() for path in expected} == expected
@@ -81,12 +90,21 @@ def test_a_version_is_the_very_bytes_for_all_who_ask(whole: Project, tmp_path: P
     assert (third.root / "two/a").read_bytes() == expected["two/a"]
 
 
-def test_the_card_says_what_is_in_it(whole: Project) -> None:
+def test_the_card_says_what_is_in_it(whole: Project, tmp_path: Path) -> None:
     share(whole, "push")
+    key = str(tmp_path / "key")
+    whole.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+    config = f"[tag]\n\tgpgSign = true\n[gpg]\n\tformat = ssh\n[user]\n\tsigningKey = {key}\n"
+    (whole.root / ".git/config").write_text((whole.root / ".git/config").read_text() + config)
     share(whole, "publish", "v1")
+    whole.run("git", "tag", "--message=Data version v0", "v0")
     whole.commit()
     share(whole, "publish", "v2", "--licence", "MIT")
-    assert share(whole, "list").splitlines()[0].startswith("v2: ")
+    newest, *others = share(whole, "list").splitlines()
+    assert newest.startswith("v2: ")
+    assert sorted(one[:4] for one in others) == ["v0: ", "v1: "]
+    assert "the tag 'v0' is called a data version and holds no card of one" in share(whole, "show", "v0", expect=2)
+    assert "SSH SIGNATURE" in whole.run("git", "cat-file", "tag", "v1").stdout
     card = share(whole, "show", "v2")
     commit = whole.run("git", "rev-parse", "HEAD").stdout.strip()
     for line in (f"commit: {commit}", "parents:\n- v1", "licence: MIT", "bytes: 30", "m.json:\n    dice: 0.9"):
@@ -112,6 +130,20 @@ def test_what_is_not_whole_is_not_published(whole: Project) -> None:
     assert "'v9' is no data version" in share(whole, "get", "v9", expect=2)
     assert "there are: v1" in share(whole, "get", "v9", expect=2)
     assert "publish takes the name of a version" in share(whole, "publish", expect=2)
+    with pytest.raises(UserError, match="--jobs is 0; at least one file must be copied"):
+        main("push", jobs=0, repo=whole.root)
+    whole.pipeline(GRAPH | {"score": {"cmd": "echo {broken > m.json", "metrics": [{"m.json": {"cache": False}}]}})
+    whole.pipeline({"more": {"cmd": "echo 2 > 2.txt", "outs": ["2.txt"]}}, "sub/dvc.yaml")
+    reproduce(whole.root, all_pipelines=True)
+    whole.write({"sub/2.txt": "3\n"})
+    whole.commit()
+    with opened(whole) as repo:
+        with pytest.raises(UserError, match=r"sub/dvc.yaml:more; run it \(.* -P, or dvc repro -P\), and commit"):
+            versions.publish(repo, "v2", "MIT", None)
+        reproduce(whole.root, all_pipelines=True)
+        whole.dvc("push")
+        with pytest.raises(UserError, match=r"'m.json' cannot be read as metrics: Expecting property name"):
+            versions.publish(repo, "v2", "MIT", None)
 
 
 def test_a_version_goes_where_the_commits_are(whole: Project, tmp_path: Path) -> None:
@@ -125,6 +157,22 @@ def test_a_version_goes_where_the_commits_are(whole: Project, tmp_path: Path) ->
     assert "refs/tags/v1" in whole.run("git", "ls-remote", "--tags", "origin").stdout
     whole.run("git", "tag", "--delete", "v1")
     assert "'v1' is on origin already" in share(whole, "publish", "v1", expect=2)
+    with opened(whole) as repo:
+        hook = origin / "hooks/pre-receive"
+        hook.write_text(f"#!/bin/sh\nkill -USR1 {os.getpid()}\nsleep 60\n")
+        hook.chmod(0o755)
+        before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit())
+        try:
+            with pytest.raises(SystemExit):
+                versions.publish(repo, "v2", None, None)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+            hook.unlink()
+        assert whole.run("git", "tag").stdout == ""
+        whole.run("git", "tag", "--message=Data version v3", "v3")  # as after a kill
+        mend = r"'v3' is here, but not on origin: `git push origin refs/tags/v3` sends it, `git tag -d v3` removes it"
+        with pytest.raises(UserError, match=mend):
+            versions.publish(repo, "v3", None, None)
 
 
 def test_a_damaged_or_missing_object_is_named_and_nothing_is_written(whole: Project, tmp_path: Path) -> None:
@@ -154,3 +202,71 @@ def test_a_version_whose_listing_is_gone_is_said(
     other = teammate(whole, tmp_path / "other" / "twin")
     assert "error: 'two': the listing of its folder, " in share(other, "get", "v1", expect=2)
     assert not (other.root / "v1").exists()
+
+
+@pytest.mark.usefixtures("api")
+def test_a_name_that_means_something_else_is_refused(project: Project, tmp_path: Path) -> None:
+    origin = str(tmp_path / "origin.git")
+    project.commit()
+    for line in (f"init -q --bare {origin}", f"remote add origin {origin}", "tag a/b", "branch c",
+                 "push -q origin HEAD:d HEAD:refs/tags/e", "update-ref -d refs/remotes/origin/d"):  # fmt: skip
+        project.run("git", *line.split())
+    short = project.run("git", "rev-parse", "--short", "HEAD").stdout.strip()
+    names = dict.fromkeys(("HEAD", "workspace", "refs/heads/x", "a..b", "-d", "x" * 101), "cannot name a version")
+    names |= {"a": "stand beside 'a/b'", "a/b/c": "stand beside 'a/b'", "e/f": "stand beside 'e'", "e": "is on origin"}
+    names |= {"c": "'c' is a branch", "d": "'d' is a branch", short: "a commit to git already"}
+    with opened(project) as repo:
+        for name, message in names.items():
+            with pytest.raises(UserError, match=message):
+                versions.publish(repo, name, "MIT", None)
+
+
+def test_bytes_of_a_damaged_cache_are_never_given(whole: Project, tmp_path: Path) -> None:
+    """And neither HTTP nor a remote that has moved since is in the way."""
+    main("push", repo=whole.root)
+    main("publish", "v1", repo=whole.root)
+    cache, store = whole.root / ".dvc/cache/files/md5", tmp_path / "store"
+    for mode, text in ((0o644, "1\n"), (0o444, "1\np: 3\n")):  # DVC trusts what is write-protected
+        damaged = holding(text, cache)
+        damaged.chmod(0o644)
+        damaged.write_text("4\n")
+        damaged.chmod(mode)
+    store.rename(tmp_path / "moved")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "moved")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    (whole.root / ".dvc/config.local").write_text(f"['remote \"web\"']\n    url = {url}\n")
+    main("get", "v1", remote="web", out=tmp_path / "got", repo=whole.root)
+    assert (tmp_path / "got/one.txt").read_text() == "1\n"
+    assert (tmp_path / "got/three.txt").read_text() == "1\np: 3\n"
+    for action in ("push", "fetch"):
+        with pytest.raises(UserError, match="a remote over HTTP cannot be listed"):
+            main(action, remote="web", repo=whole.root)
+    server.shutdown()
+    server.server_close()
+    (whole.root / ".dvc/config.local").write_text(f"['remote \"store\"']\n    url = {tmp_path / 'moved'}\n")
+    shutil.rmtree(cache)
+    main("get", "v1", out=tmp_path / "again", repo=whole.root)
+    assert (tmp_path / "again/two/b").read_text() == "p: 3\n"
+
+
+def test_what_dvc_pushes_nowhere_is_in_no_version(
+    project: Project, new_project: Callable[..., Project], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = new_project("source")
+    source.write({"of.txt": "1\n"})
+    source.commit()
+    project.dvc("remote", "add", "--default", "store", str(tmp_path / "store"))
+    project.dvc("import", str(source.root), "of.txt")
+    outs = ["given.txt", {"kept.txt": {"push": False}}]
+    project.pipeline({"make": {"cmd": "cp of.txt given.txt; cp of.txt kept.txt", "deps": ["of.txt"], "outs": outs}})
+    reproduce(project.root)
+    project.commit()
+    source.write({"of.txt": "2\n"})  # which DVC's status tells
+    source.commit()
+    project.dvc("push")
+    main("publish", "v1", licence="MIT", repo=project.root)
+    said = "v1: 1 outputs, 1 files, 2 bytes\nnot in v1, since DVC pushes them nowhere: kept.txt, of.txt\n"
+    assert said in capsys.readouterr().out
+    main("get", "v1", out=tmp_path / "got", repo=project.root)
+    assert [path.name for path in (tmp_path / "got").iterdir()] == ["given.txt"]
