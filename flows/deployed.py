@@ -94,7 +94,8 @@ def repro(
                 return reproduce(top, targets, jobs=jobs, pools=True, **{"pull": True, **(flags or {})})
             finally:
                 with versions.opened(top) as opened:
-                    for record in insist(lambda: Remote(opened).push()).lacking:
+                    sent = insist(lambda: Remote(opened).push())
+                    for record in sent.lacking.keys() - sent.gone:
                         get_run_logger().warning("not pushed, since not all of it is here: run %s", record.value)
     except ReproductionError:  # stages failed, which may pass
         raise

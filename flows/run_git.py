@@ -68,6 +68,7 @@ def git(
             raise TransientError(f"git {line[0]} took longer than {FAR_SECONDS:g} s") from None
         except BaseException:
             _kill(process)
+            process.wait()  # which Popen does not do after Ctrl-C
             raise
         finally:
             running.discard(process)
