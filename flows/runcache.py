@@ -9,7 +9,9 @@ from typing import Any
 from dvc.exceptions import DvcException
 from dvc.stage.cache import RunCacheNotFoundError, _can_hash, _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
+from dvc_data.hashfile.meta import Meta
 
+UNSEEN = {Meta.PARAM_SIZE, Meta.PARAM_NFILES}
 Known = list[tuple[Any, Any, Any]]
 
 
@@ -34,6 +36,13 @@ def fits(stage: Any, entry: Any) -> bool:
         return False
     ours, theirs = (json.dumps(one.get("params"), sort_keys=True) for one in (to_single_stage_lockfile(stage), entry))
     return ours == theirs
+
+
+def _unseen(params: Any) -> bool:
+    """Whether a name is among them that DVC's key leaves out."""
+    if isinstance(params, dict):
+        return not UNSEEN.isdisjoint(params) or any(map(_unseen, params.values()))
+    return isinstance(params, list) and any(map(_unseen, params))
 
 
 def _newest(stage: Any) -> Any:
@@ -99,6 +108,8 @@ def knows(stage: Any) -> bool:
 def recorded(stage: Any) -> bool:
     """Whether what was saved of the stage would be taken for it."""
     entry = to_single_stage_lockfile(stage)
+    if not _unseen(entry.get("params")):
+        return True  # and no file is read again
     value, key = _get_cache_hash(entry), _get_cache_hash(dict(entry), key=True)
     return fits(stage, stage.repo.stage_cache._load_cache(key, value))
 
