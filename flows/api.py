@@ -4,13 +4,23 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from httpx import HTTPStatusError
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_RUNNER_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.server import shared
 
+PASSWORDS = (401, 403)
 DRAIN_SECONDS = 30.0  # for what Prefect has not yet been told at the end
+
+
+def refusal(error: HTTPStatusError) -> str:
+    """What the user should know of a server that answers so, on one line."""
+    url, code = PREFECT_API_URL.value(), error.response.status_code
+    if code in PASSWORDS:
+        return f"{url}: the server wants a password: set PREFECT_API_AUTH_STRING"
+    return f"{url}: the server answers {code}; is it Prefect's?"
 
 
 @contextmanager

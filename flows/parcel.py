@@ -15,7 +15,6 @@ from typing import Any
 from dvc.config_schema import RelPath
 from dvc.exceptions import CollectCacheError, DvcException
 from dvc.repo import Repo
-from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from flows import depot, runcache
@@ -80,7 +79,7 @@ def pack(repo: Any, stage: Any, outs: Iterable[Any]) -> Parcel:
         address=stage.addressing,
         folder=os.path.relpath(Path.cwd(), top),
         dvc_root=os.path.relpath(repo.root_dir, top),
-        key=_key(stage),
+        key=runcache.names(stage)[0],
         reads=_reads(stage),
         needs=[needs[path] for path in sorted(needs)],
     )
@@ -126,7 +125,7 @@ def unpack(parcel: Parcel, run_cache: bool) -> bool:
         with repo.lock:
             stage = _stage(repo, parcel.address)
             stage.save_deps()
-            if (_key(stage), _reads(stage)) != (parcel.key, parcel.reads):
+            if (runcache.names(stage)[0], _reads(stage)) != (parcel.key, parcel.reads):
                 raise UserError(f"{_difference(parcel.reads, _reads(stage))} is not here what it is there")
         if not run_cache:
             return False
@@ -143,8 +142,7 @@ def push(parcel: Parcel) -> Record:
         TransientError: the remote did not take it.
     """
     with dvc_silent(), Repo() as repo:
-        entry = to_single_stage_lockfile(_stage(repo, parcel.address))
-        record = Record(_get_cache_hash(dict(entry), key=True), _get_cache_hash(entry))
+        record = Record(*runcache.names(_stage(repo, parcel.address)))
         if record.key != parcel.key:
             raise UserError("a dependency changed while the stage ran")
         remote = Remote(repo, say=_silent)
@@ -232,10 +230,6 @@ def _stage(repo: Any, address: str) -> Any:
         return next(iter(repo.stage.collect(address)))
     except DvcException as error:
         raise UserError(" ".join(str(error).split())) from error
-
-
-def _key(stage: Any) -> str:
-    return str(_get_cache_hash(to_single_stage_lockfile(stage), key=True))
 
 
 def _reads(stage: Any) -> dict[str, str]:

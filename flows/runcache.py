@@ -47,7 +47,7 @@ def _unseen(params: Any) -> bool:
 
 def _newest(stage: Any) -> Any:
     """What DVC's cache would load for the stage, of those that fit."""
-    cache, key = stage.repo.stage_cache, _get_cache_hash(to_single_stage_lockfile(stage), key=True)
+    cache, (key, _) = stage.repo.stage_cache, names(stage)
     # Not what somebody writes just now, or was killed at.
     paths = [path for path in Path(cache._get_cache_dir(key)).glob("*") if len(path.name) == len(key)]
     paths.sort(key=lambda path: path.stat().st_mtime, reverse=True)
@@ -97,21 +97,24 @@ def takes(stage: Any) -> bool:
     return bool(_can_hash(stage))
 
 
+def names(stage: Any) -> tuple[str, str]:
+    """Where a run such as the stage stands for is recorded: the hash of what it reads, and that of all of it."""
+    entry = to_single_stage_lockfile(stage)
+    value = str(_get_cache_hash(entry))
+    return str(_get_cache_hash(entry, key=True)), value  # which changes the entry
+
+
 def knows(stage: Any) -> bool:
     """Whether the very run that the stage stands for is recorded."""
-    entry = to_single_stage_lockfile(stage)
-    value, key = _get_cache_hash(entry), _get_cache_hash(entry, key=True)
-    path = Path(stage.repo.stage_cache._get_cache_path(key, value))
+    path = Path(stage.repo.stage_cache._get_cache_path(*names(stage)))
     return all(out.use_cache for out in stage.outs) and path.exists()
 
 
 def recorded(stage: Any) -> bool:
     """Whether what was saved of the stage would be taken for it."""
-    entry = to_single_stage_lockfile(stage)
-    if not _unseen(entry.get("params")):
+    if not _unseen(to_single_stage_lockfile(stage).get("params")):
         return True  # and no file is read again
-    value, key = _get_cache_hash(entry), _get_cache_hash(dict(entry), key=True)
-    return fits(stage, stage.repo.stage_cache._load_cache(key, value))
+    return fits(stage, stage.repo.stage_cache._load_cache(*names(stage)))
 
 
 def foreseen(stage: Any, coming: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -15,12 +15,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRunResult
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from flows import report
+from flows.api import refusal
 from flows.graph import Stage
 from flows.lines import one_line
 from flows.options import Outcome, Row
@@ -108,8 +109,8 @@ def _watched(walk: Walk) -> Iterator[None]:
 
 
 def _refused(error: Exception) -> str:
-    if isinstance(error, HTTPStatusError) and error.response.status_code in (401, 403):
-        return f"{PREFECT_API_URL.value()} wants a password: set PREFECT_API_AUTH_STRING to it"
+    if isinstance(error, HTTPStatusError):
+        return refusal(error)
     return f"{one_line(str(error))}; start that server, or unset PREFECT_API_URL to have one for this run"
 
 

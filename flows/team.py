@@ -26,6 +26,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
 from flows import snapshot
+from flows.api import refusal
 from flows.gpus import visible_gpus
 from flows.watch import watch
 from stages.command import run
@@ -35,7 +36,6 @@ ROOT = Path(__file__).parents[1]
 DEFAULTS = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # Prefect's 10 are most of what a short stage takes in a pool
 POOLS = ("cpu", "gpu")
 DEPLOYED = re.compile(r"Deployment '([^']+)' successfully")
-PASSWORDS = (401, 403)  # what a server answers that wants another one
 REPOSITORY = "GLIAFLOW_REPOSITORY"  # fills the parameter of that name in prefect.yaml
 
 
@@ -87,16 +87,12 @@ def answering() -> Iterator[None]:
     Raises:
         UserError: it is not there, is another kind of server, or wants a password.
     """
-    url = PREFECT_API_URL.value()
     try:
         yield
     except HTTPStatusError as error:
-        code = error.response.status_code
-        if code in PASSWORDS:
-            raise UserError(f"{url}: the server wants a password: set PREFECT_API_AUTH_STRING") from error
-        raise UserError(f"{url}: the server answers {code}; is it Prefect's?") from error
+        raise UserError(refusal(error)) from error
     except HTTPError as error:
-        raise UserError(f"{url}: {error}; is the server there?") from error
+        raise UserError(f"{PREFECT_API_URL.value()}: {error}; is the server there?") from error
 
 
 def pools(pool: str | None = None, limit: int | None = None, secrets: Mapping[str, str] = MappingProxyType({})) -> None:
