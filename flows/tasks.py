@@ -92,7 +92,9 @@ def _watched(walk: Walk) -> Iterator[None]:
     context, over = FlowRunContext.get(), threading.Event()
 
     def watch() -> None:
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
+        # With settings of its own, or it would be the flow's client, which is closed when that ends.
+        own = get_client(httpx_settings={}, sync_client=True)
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), own as client:
             while context and context.flow_run and not over.wait(WATCH_SECONDS):
                 with suppress(Exception):  # the server may be away, and say anything
                     state = client.read_flow_run(context.flow_run.id).state
