@@ -29,6 +29,7 @@ from flows.walk import Walk, Work
 from stages.errors import TransientError, UserError
 
 WATCH_SECONDS = 2.0  # between two looks at whether the flow run is to be cancelled
+WATCHER = "cancelled?"  # the thread that looks
 LINES = "lines"  # the logger of what stages say themselves, below Prefect's own
 
 
@@ -103,7 +104,7 @@ def _watched(walk: Walk) -> Iterator[None]:
                         return
 
     current = copy_context()
-    threading.Thread(target=lambda: current.run(watch), name="cancelled?", daemon=True).start()
+    threading.Thread(target=lambda: current.run(watch), name=WATCHER, daemon=True).start()
     try:
         yield
     finally:

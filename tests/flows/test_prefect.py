@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -27,8 +28,10 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import temporary_settings
 from prefect.states import Cancelling
 
+from flows import tasks as flow_tasks
 from flows.repro import reproduce
 from tests.flows.repos import PATIENCE_SECONDS, ROOT, Project, soon
 from tests.flows.team import unique
@@ -102,6 +105,30 @@ def test_a_retry_is_one_task_run_with_two_tries(project: Project, client: SyncPr
     run = last_run(client, project)
     task = soon(lambda: (found := tasks(client, run)) and found["s"].state_name == "Completed" and found["s"])
     assert task.run_count == 2
+
+
+def test_a_flow_that_ends_before_its_watcher_looks_leaves_no_error(
+    project: Project, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert api
+    looked = threading.Event()
+
+    def late(*values: Any) -> Any:
+        if threading.current_thread().name == flow_tasks.WATCHER:
+            assert ended.wait(PATIENCE_SECONDS)
+            looked.set()
+        return temporary_settings(*values)
+
+    ended = threading.Event()
+    monkeypatch.setattr(flow_tasks, "temporary_settings", late)
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"one": STAGES["one"]})
+    assert reproduce(project.root) == ["one"]
+    (watcher,) = (thread for thread in threading.enumerate() if thread.name == flow_tasks.WATCHER)
+    ended.set()
+    watcher.join(PATIENCE_SECONDS)
+    assert looked.is_set()
+    assert not watcher.is_alive()
 
 
 def test_a_run_in_which_nothing_changed_asks_no_server(project: Project) -> None:
