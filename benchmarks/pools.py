@@ -4,7 +4,7 @@
 
 Server (on PostgreSQL), git remote, DVC remote and worker are on this machine, so that one clock times all parts; the
 worker looks for runs as often as `make worker` has it. Times are medians, and leave out the start of `python -m
-flows.repro`, which both have.
+gliaflow.cli.repro`, which both have.
 """
 
 import re
@@ -21,10 +21,10 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from rich.console import Console
 from rich.table import Table
 
-from flows.team import DEFAULTS
-from tests.flows.repos import Project
-from tests.flows.servers import postgres
-from tests.flows.team import Team, team
+from gliaflow.team.setup import DEFAULTS
+from tests.support.repos import Project
+from tests.support.servers import postgres
+from tests.support.team import Team, team
 
 RUNS = 5
 MEGABYTES = (0, 64)  # that the stage reads, and that it writes
@@ -56,7 +56,7 @@ def pipeline(project: Project, megabytes: int, number: int, pool: bool) -> str:
 
 def timed(project: Project, name: str) -> dict[str, float]:
     """When, by the wall, the stage was begun and ended here; and when it was sent, if it was."""
-    line = [sys.executable, "-u", "-m", "flows.repro", "--pools", "--single-item", "--repo", str(project.root), name]
+    line = [sys.executable, "-u", "-m", "gliaflow.cli.repro", "--pools", "--single-item", "--repo", str(project.root), name]
     stamps: dict[str, float] = {}
     with subprocess.Popen(line, cwd=project.root, env=project.environment, stdout=subprocess.PIPE, text=True) as flow:
         assert flow.stdout

@@ -1,4 +1,4 @@
-"""`python -m flows.repro` beside `dvc repro`, on the same generated graphs in one run; prints the ratio of times.
+"""`python -m gliaflow.cli.repro` beside `dvc repro`, on the same generated graphs in one run; prints the ratio of times.
 
     python -m benchmarks.repro [stages] [restored] [unchanged] [sleeps] [growth]
 
@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from flows.server import shared
-from tests.flows.repos import Project, environment
+from gliaflow.flow.server import shared
+from tests.support.repos import Project, environment
 
 RUNS = 3  # of what is short; their median counts
 STAGES = 176
@@ -124,7 +124,7 @@ def growth(bench: Bench) -> Iterator[Row]:
 
 def flow(project: Project, *arguments: str) -> float:
     """Seconds of a run of the flow."""
-    return _seconds(project, "flows.repro", *arguments)
+    return _seconds(project, "gliaflow.cli.repro", *arguments)
 
 
 def dvc(project: Project) -> float:

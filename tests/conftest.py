@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clones import Clone
+from tests.support.clones import Clone
 
 LONGEST = (
     "tests/test_repro.py", "tests/flows/test_pools.py", "tests/test_kills.py", "tests/flows/test_repro.py",

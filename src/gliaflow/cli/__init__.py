@@ -1,0 +1,1 @@
+"""The command `gliaflow`; the only room with cyclopts and rich."""

@@ -1,0 +1,93 @@
+"""What a person sees of a run: on a terminal a live line for each running stage, elsewhere every line as it comes."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Column, Table
+from rich.text import Text
+
+from gliaflow.core.options import Outcome, Row
+
+
+class Screen:
+    """Prints to `console`; `quiet` keeps all but errors to itself."""
+
+    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._lock = threading.Lock()
+        self._running: dict[str, tuple[float, str]] = {}
+        self._live = Live(console=self.console, get_renderable=self._lines, refresh_per_second=4, transient=True)
+        self._terminal = self.console.is_terminal
+        self.quiet = quiet
+        self.rows: Sequence[Row] = ()  # what became of the stages, once all have ended
+
+    def __enter__(self) -> "Screen":
+        if self._terminal and not self.quiet:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def say(self, message: str) -> None:
+        """One line of the flow's own."""
+        if not self.quiet:
+            if self._terminal:
+                self.console.print(Text(message))
+            else:
+                encoding = getattr(self.console.file, "encoding", None) or "utf-8"
+                self.console.file.write(f"{message}\n".encode(encoding, "replace").decode(encoding))  # at once: unmixed
+                self.console.file.flush()
+
+    def began(self, address: str, commands: Sequence[str]) -> None:
+        """A stage's commands start."""
+        with self._lock:
+            self._running[address] = (time.monotonic(), commands[0])
+        for command in commands:
+            self.say(f"{address} > {command}")
+
+    def line(self, address: str, text: str, whole: bool) -> None:
+        """A line of a stage, or, not `whole`, what stands so far on it."""
+        with self._lock:
+            since = self._running.get(address, (time.monotonic(), ""))[0]
+            self._running[address] = (since, text)
+        if whole and not self._terminal:
+            self.say(f"{address} | {text}")
+
+    def ended(self, row: Row) -> None:
+        """A stage is done."""
+        with self._lock:
+            self._running.pop(row.address, None)
+        if self._terminal and row.outcome is Outcome.FAILED:
+            for text in row.tail:
+                self.say(f"{row.address} | {text}")
+        if row.outcome is not Outcome.UNCHANGED:
+            seconds = f" in {row.seconds:.1f} s" if row.outcome is Outcome.RUN else ""
+            reason = f": {row.why}" if row.why else ""
+            self.say(f"{row.address}: {row.outcome.value}{seconds}{reason}")
+
+    def summary(self, rows: Sequence[Row]) -> None:
+        """How many stages came to what."""
+        self.rows = rows
+        counts = {outcome: sum(row.outcome is outcome for row in rows) for outcome in Outcome}
+        self.say(", ".join(f"{number} {outcome.value}" for outcome, number in counts.items() if number))
+
+    def _lines(self) -> Table:
+        table = Table.grid(
+            Column(no_wrap=True), Column(no_wrap=True), Column(no_wrap=True, ratio=1), padding=(0, 1), expand=True
+        )
+        with self._lock:
+            for address, (since, text) in self._running.items():
+                table.add_row(Text(address, "bold"), clock(time.monotonic() - since), Text(text, overflow="ellipsis"))
+        return table
+
+
+def clock(seconds: float) -> str:
+    """3725 s as 1:02:05."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

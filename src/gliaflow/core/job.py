@@ -1,0 +1,186 @@
+"""The tries of one stage: launch it, follow it, record what it made, and wait before another try.
+
+A job runs in a thread of its own, or in one of Prefect's, which calls it once a try. The scheduler hears of it only
+through what the job delivers at its end.
+"""
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from gliaflow.core.explain import sentence
+from gliaflow.core.ports import Ended, Executor, Lease, Listener, Run, Task, Workspace
+from gliaflow.core.report import Event, Line, Outcome, StageResult
+
+POLL_SECONDS = 0.2  # between two looks at slots and paths that another run holds
+TAIL = 20  # last lines of a failed stage, kept for whoever asks why
+
+Log = Callable[[str], object]
+Inbox = SimpleQueue[StageResult | InterruptedError]
+
+
+class Work(Protocol):
+    """What a thread does for a stage: it is called once a try, each time with where the stage's lines go."""
+
+    again: bool
+    """Whether the last try is worth another one."""
+    retries: int
+    """How many further tries there are at most."""
+
+    def __call__(self, log: Log) -> StageResult:
+        """Try once."""
+        ...
+
+
+class Done:
+    """The work of a stage that runs no command: its result is known."""
+
+    again, retries = False, 0
+
+    def __init__(self, result: StageResult) -> None:
+        self.result = result
+
+    def __call__(self, log: Log) -> StageResult:  # noqa: ARG002
+        """What became of the stage."""
+        return self.result
+
+
+class Clock:
+    """Time, and waiting for something that another thread does. A test has a clock of its own."""
+
+    def now(self) -> float:
+        """Seconds since some moment."""
+        return time.monotonic()
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait until the event is set, `seconds` at most; whether it is set."""
+        return event.wait(seconds)
+
+    def receive(self, inbox: Inbox, seconds: float | None) -> StageResult | InterruptedError | None:
+        """The next that comes, within `seconds` if given; None if nothing came."""
+        with suppress(Empty):
+            return inbox.get(timeout=seconds)
+        return None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all jobs of a run share."""
+
+    workspace: Workspace
+    listener: Listener
+    clock: Clock
+    stopping: threading.Event
+    """Set when the run ends before its stages do."""
+    inbox: Inbox
+    """Takes the result of every job."""
+
+
+class Job:
+    """The tries of one stage that has to run; it is claimed, and has what it needs for the first try."""
+
+    def __init__(self, around: Surroundings, executor: Executor, task: Task, lease: Lease) -> None:
+        self.again, self.retries = False, executor.tries(task.stage) - 1
+        self._around, self._executor, self._task = around, executor, task
+        self._lease: Lease | None = lease
+        self._run: Run | None = None
+        self._number, self._delay = 0, 0.0
+
+    @property
+    def address(self) -> str:
+        """The stage."""
+        return self._task.stage.address
+
+    def release(self) -> None:
+        """Give the lease and the paths back, if the job still has them."""
+        lease, self._lease = self._lease, None
+        if lease:
+            lease.release()
+        with suppress(Exception):
+            self._around.workspace.release(self.address)
+
+    def stop(self, number: int) -> None:
+        """Signal what runs; the scheduler has set `stopping`, so there is no other try."""
+        if self._run:
+            self._run.stop(number)
+
+    def __call__(self, log: Log) -> StageResult:
+        """Try once; the result is delivered unless another try follows."""
+        began, tail = self._around.clock.now(), _Tail(self._around.listener, log)
+        self._number += 1
+        self.again = False
+        try:
+            outcome, outputs = self._try(tail)
+            seconds = self._around.clock.now() - began
+            result = StageResult(self.address, outcome, sentence(self._task.prepared.why), seconds, outputs)
+        except Exception as error:
+            self.release()
+            seconds = self._around.clock.now() - began
+            lines = tuple(tail.lines)
+            result = StageResult(self.address, Outcome.FAILED, seconds=seconds, error=error, tail=lines)
+        if not self.again:
+            self._around.inbox.put(result)
+        return result
+
+    def _try(self, tail: "_Tail") -> tuple[Outcome, dict[str, str]]:
+        """How the stage came to its outputs, path → hash, which are recorded; raises what it failed with."""
+        if self._number > 1:
+            self._back_off(tail)
+        ended = self._launched(tail)
+        if self._around.stopping.is_set():
+            raise InterruptedError("interrupted")
+        if ended.error:
+            self.again, self._delay = ended.again and self._number <= self.retries, ended.delay
+            raise ended.error
+        outcome = ended.reply.outcome if ended.reply else Outcome.RUN
+        return outcome, self._around.workspace.finish(self.address, ended.reply)
+
+    def _launched(self, tail: "_Tail") -> Ended:
+        assert self._lease
+        try:
+            self._run = self._executor.launch(replace(self._task, number=self._number), self._lease)
+            try:
+                self._around.workspace.hold(self.address, self._run.pid)
+                if self._around.stopping.is_set():
+                    raise InterruptedError("interrupted")
+                return self._run.wait(tail)
+            finally:
+                self._run.close()
+        finally:
+            lease, self._lease = self._lease, None
+            lease.release()
+
+    def _back_off(self, tail: "_Tail") -> None:
+        """Wait exponentially longer, with jitter; then take a lease again, and clear the outputs."""
+        seconds = self._delay * 2 ** (self._number - 2) * random.uniform(0.5, 1.5)
+        if not self._executor.travels:  # the executor's own words tell why a host is given up
+            tail.hear(Line(self.address, f"try {self._number} of {self.retries + 1} in {seconds:.1f} s"))
+        clock, stopping = self._around.clock, self._around.stopping
+        stopped = clock.wait(stopping, seconds)
+        while not stopped and not (lease := self._executor.reserve(self._task.stage)):
+            stopped = clock.wait(stopping, POLL_SECONDS)
+        if stopped:
+            raise InterruptedError("interrupted")
+        self._lease = lease
+        if not self._executor.travels:
+            self._around.workspace.clear(self.address)
+
+
+class _Tail:
+    """Passes a stage's events on, and keeps its last lines."""
+
+    def __init__(self, listener: Listener, log: Log) -> None:
+        self.lines = deque[str](maxlen=TAIL)
+        self._listener, self._log = listener, log
+
+    def hear(self, event: Event) -> None:
+        self._listener.hear(event)
+        if isinstance(event, Line) and event.whole:
+            self.lines.append(event.text)
+            self._log(event.text.replace("\0", "\ufffd"))  # PostgreSQL takes no NUL; with it would go its whole batch

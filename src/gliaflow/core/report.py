@@ -1,0 +1,136 @@
+"""What became of a run: of each stage, and of the whole; and the events that a run tells as it goes."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from gliaflow.core.options import OnError
+from gliaflow.errors import NotReproduced, one_line
+
+
+class Outcome(Enum):
+    """What became of a stage."""
+
+    UNCHANGED = "unchanged"
+    PULLED = "pulled"
+    RESTORED = "restored from run-cache"
+    SAVED = "verified"  # no command ran: data, an import, a frozen stage
+    RUN = "ran"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether DVC counts the stage among the reproduced."""
+        return self in (Outcome.RESTORED, Outcome.SAVED, Outcome.RUN)
+
+
+class Change(NamedTuple):
+    """Something that makes a stage run."""
+
+    what: str  # "parameter", "dependency", "output", or what the name tells by itself
+    name: str
+    old: object = None
+    new: object = None
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What became of one stage."""
+
+    address: str
+    """DVC's name of the stage."""
+    outcome: Outcome
+    """How the stage ended."""
+    why: str = ""
+    """Why the stage ran, failed or was skipped, as a phrase."""
+    seconds: float = 0.0
+    """How long the last try took."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """Path → hash of what the stage made or restored."""
+    error: Exception | None = None
+    """The error of a stage that failed."""
+    tail: Sequence[str] = ()
+    """The last lines of a stage that failed."""
+
+    def __post_init__(self) -> None:
+        if self.error and not self.why:
+            object.__setattr__(self, "why", one_line(self.error))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a run, its stages in DVC's order."""
+
+    results: tuple[StageResult, ...] = ()
+    """Every planned stage that ended."""
+    on_error: OnError = "fail"
+    """What the run did after a failure."""
+
+    @property
+    def reproduced(self) -> list[str]:
+        """The stages that ran or were restored, as `dvc repro` returns them."""
+        return [result.address for result in self.results if result.outcome.reproduced]
+
+    @property
+    def failed(self) -> list[StageResult]:
+        """The stages that failed."""
+        return [result for result in self.results if result.outcome is Outcome.FAILED]
+
+    def raise_if_failed(self) -> None:
+        """Raise if stages failed, unless `on_error` is "ignore".
+
+        Raises:
+            NotReproduced: stages failed; it names the first one, or all of them after "keep-going".
+        """
+        if self.failed and self.on_error != "ignore":
+            shown = self.failed if self.on_error == "keep-going" else self.failed[:1]
+            raise NotReproduced([result.address for result in shown], shown[0].error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that a run tells."""
+
+    when: float = field(default_factory=time.time)
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Began(Event):
+    """The commands of a stage start."""
+
+    address: str
+    commands: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Line(Event):
+    """A line of a stage; or, not `whole`, what stands so far on a line that is not finished."""
+
+    address: str
+    text: str
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class StageEnded(Event):
+    """Nothing more is to come of a stage."""
+
+    result: StageResult
+
+
+@dataclass(frozen=True)
+class Message(Event):
+    """A line of the engine itself."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Summary(Event):
+    """The run has ended."""
+
+    report: Report

@@ -1,0 +1,294 @@
+"""Which stage is next, where it runs, and what its end means for the others.
+
+One thread, the scheduler's, prepares stages and settles them; each stage that has to run is a `Job`, for a thread of its
+own. A stage is blocked until its upstreams are settled, then ready; prepared, it waits for an executor's lease; then it
+runs. The scheduler knows DVC, processes and Prefect only through the doors of `ports`.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from queue import SimpleQueue
+
+from gliaflow.core.explain import sentence
+from gliaflow.core.graph import Graph, Stage
+from gliaflow.core.job import POLL_SECONDS, Clock, Done, Inbox, Job, Surroundings, Work
+from gliaflow.core.ports import Executor, Lease, Listener, Missing, NotYet, Prepared, Task, Workspace
+from gliaflow.core.report import Message, Outcome, Report, StageEnded, StageResult
+
+LAST_SECONDS = 15.0  # that stages have to end in when the run must: executors kill after 10
+
+Dispatch = Callable[[Stage, Work], object]
+
+
+class Scheduler:
+    """All stages of `graph`, each dispatched exactly once, after its upstreams.
+
+    A stage runs on the first of `executors` that accepts it.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        graph: Graph,
+        executors: Sequence[Executor],
+        listener: Listener,
+        clock: Clock | None = None,
+    ) -> None:
+        self.graph, self.options = graph, workspace.options
+        self.results: dict[str, StageResult] = {}
+        self.running: dict[str, Job] = {}
+        self.cancelled = False
+        self.most = sys.maxsize
+        """How many jobs may run at once, each of which needs a thread."""
+        inbox: Inbox = SimpleQueue()
+        self._around = Surroundings(workspace, listener, clock or Clock(), threading.Event(), inbox)
+        self._executors = {one.address: next(e for e in executors if e.accepts(one)) for one in graph.stages}
+        self._all_executors = executors
+        self._dispatch: Dispatch = self._in_a_thread
+        self._forced = {stage.address for stage in graph.stages if self.options.force}
+        self._unsettled = {stage.address: len(stage.upstreams) for stage in graph.stages}  # upstreams
+        self._ready = [address for address, number in self._unsettled.items() if not number]
+        self._blocked: dict[str, float] = {}  # until when a stage waits for another process or stage
+        self._waiting: dict[str, Prepared] = {}  # for a lease
+        self._announced: set[str] = set()
+
+    @property
+    def failures(self) -> list[str]:
+        """The stages that failed, in DVC's order."""
+        return self.graph.in_order(a for a, result in self.results.items() if result.outcome is Outcome.FAILED)
+
+    @property
+    def report(self) -> Report:
+        """What became of the stages that ended."""
+        found = [self.results[one.address] for one in self.graph.stages if one.address in self.results]
+        return Report(tuple(found), self.options.on_error)
+
+    def nothing_to_do(self) -> bool:
+        """Whether every stage is unchanged; changes nothing, and looks no further than the first that is not."""
+        addresses = [stage.address for stage in self.graph.stages]
+        try:
+            return all(a not in self._forced and self._around.workspace.unchanged(a) for a in addresses)
+        except Exception:
+            return False  # of a stage that cannot be looked at; preparing it tells why
+
+    def run(self, dispatch: Dispatch | None = None) -> Report:
+        """Bring every stage to its end.
+
+        `dispatch` has a thread call the work of a stage, again as long as `Work.again` is set; by default a thread of
+        its own does.
+
+        Raises:
+            UserError: an executor cannot run what it accepts.
+            InterruptedError: `cancel` was called.
+        """
+        self._dispatch = dispatch or self._in_a_thread
+        try:
+            for executor in self._all_executors:
+                if accepted := [one for one in self.graph.stages if self._executors[one.address] is executor]:
+                    executor.check(accepted)
+            while len(self.results) < len(self.graph.stages):
+                if not self._step():
+                    self._receive(POLL_SECONDS if self._waiting or self._blocked else None)
+        except BaseException as error:
+            self._around.stopping.set()
+            for job in list(self.running.values()):
+                job.stop(signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
+            raise
+        finally:
+            self._end()
+        return self.report
+
+    def cancel(self) -> None:
+        """End the run as an interrupt would; from any thread."""
+        self.cancelled = True
+        self._around.inbox.put(InterruptedError("cancelled"))
+
+    def lost(self, address: str) -> None:
+        """The thread of a stage has ended; the scheduler takes the stage for failed if its job delivered nothing."""
+        error = RuntimeError("Prefect did not run it; see its log")
+        self._around.inbox.put(StageResult(address, Outcome.FAILED, error=error))
+
+    def _in_a_thread(self, stage: Stage, work: Work) -> None:
+        def tries() -> None:
+            try:
+                work(_unlogged)
+                while work.again:
+                    work(_unlogged)
+            finally:
+                self.lost(stage.address)
+
+        if isinstance(work, Job):
+            threading.Thread(target=tries, name=stage.address, daemon=True).start()
+
+    def _end(self) -> None:
+        clock, stopping = self._around.clock, self._around.stopping
+        deadline = clock.now() + LAST_SECONDS
+        try:
+            while self.running and (clock.now() < deadline or not stopping.is_set()):
+                self._receive(POLL_SECONDS)
+        finally:
+            failed = bool(self.failures) and self.options.on_error != "ignore"
+            try:
+                self._unrecorded(self._around.workspace.close(failed, not failed and not stopping.is_set()))
+            finally:
+                for executor in self._all_executors:
+                    executor.close()
+
+    def _receive(self, seconds: float | None) -> None:
+        result = self._around.clock.receive(self._around.inbox, seconds)
+        if isinstance(result, InterruptedError):
+            raise result
+        if result and (job := self.running.pop(result.address, None)):
+            job.release()  # if its thread was lost it did not do so itself
+            self._settle(result)
+
+    def _step(self) -> bool:
+        """Take one step, if there is one."""
+        if not self._around.inbox.empty():
+            self._receive(0)
+        elif self.failures and self.options.on_error == "fail":
+            left = [a for a in self._unsettled if a not in self.results and a not in self.running]
+            return self._skip(left, self.failures[0])
+        elif self.options.serial and self.running:
+            return False
+        elif found := self._leased():
+            self._start(*found)
+        elif address := self._next():
+            self._prepare(address)
+        else:
+            return False
+        return True
+
+    def _leased(self) -> tuple[str, Lease] | None:
+        """The first waiting stage that gets a lease.
+
+        A stage that lacks only CPUs bars those behind it, or it might never start.
+        """
+        barred: list[Executor] = []
+        for address in self._waiting if len(self.running) < self.most else ():
+            executor, stage = self._executors[address], self.graph.by_address[address]
+            if executor in barred:
+                continue
+            if lease := executor.reserve(stage):
+                return address, lease
+            if not stage.settings.gpus:
+                barred.append(executor)
+        return None
+
+    def _next(self) -> str | None:
+        """The next stage to prepare; no more than can run soon, since what a stage reads is looked at again later."""
+        now = self._around.clock.now()
+        for address in [a for a, until in self._blocked.items() if until <= now]:
+            del self._blocked[address]
+            self._ready.append(address)
+        self._ready = [a for a in self._ready if a not in self.results]
+        if self.options.serial and (self._waiting or self._blocked):
+            return None
+        full = [executor for executor in self._all_executors if self._for_cpus(executor) >= executor.ahead]
+        ready = [a for a in self._ready if self._executors[a] not in full]
+        first = min(ready, key=self.graph.place.__getitem__, default=None)
+        if first is not None:
+            self._ready.remove(first)
+        return first
+
+    def _for_cpus(self, executor: Executor) -> int:
+        """How many prepared stages wait for nothing but CPUs of the executor."""
+        by_address = self.graph.by_address
+        return sum(self._executors[a] is executor and not by_address[a].settings.gpus for a in self._waiting)
+
+    def _prepare(self, address: str) -> None:
+        clock, executor = self._around.clock, self._executors[address]
+        began = clock.now()
+        try:
+            prepared = self._around.workspace.prepare(address, address in self._forced, executor.travels)
+        except NotYet as reason:
+            self._block(address, str(reason))
+        except Missing as missing:
+            before = self.graph.stages[: self.graph.place[address]]
+            if all(stage.address in self.results for stage in before):
+                self._fail(address, missing)
+            else:  # one of them may make it, as it would have under `dvc repro`
+                self._block(address, f"{missing}; the stages before it may make it")
+        except Exception as error:
+            self._fail(address, error)
+        else:
+            if prepared.outcome is Outcome.RUN:
+                waiting = {**self._waiting, address: prepared}
+                self._waiting = {a: waiting[a] for a in self.graph.in_order(waiting)}
+            else:
+                why, seconds = sentence(prepared.why), clock.now() - began
+                self._known(StageResult(address, prepared.outcome, why, seconds, prepared.outputs))
+
+    def _start(self, address: str, lease: Lease) -> None:
+        executor, stage = self._executors[address], self.graph.by_address[address]
+        prepared = self._waiting.pop(address)
+        task = Task(stage, prepared, forced=address in self._forced, run_cache=self.options.run_cache)
+        job = Job(self._around, executor, task, lease)
+        try:
+            if self._around.workspace.claim(address, executor.travels):
+                self.running[address] = job
+                self._dispatch(stage, job)
+                return
+            self._ready.append(address)
+        except NotYet as reason:
+            self._block(address, str(reason))
+        except Exception as error:
+            self.running.pop(address, None)
+            job.release()
+            self._fail(address, error)
+        job.release()
+
+    def _fail(self, address: str, error: Exception) -> None:
+        if self.options.on_error == "ignore":
+            self._around.workspace.discard(address)
+        self._known(StageResult(address, Outcome.FAILED, error=error))
+
+    def _block(self, address: str, why: str) -> None:
+        if address not in self._announced:
+            self._announced.add(address)
+            self._around.listener.hear(Message(f"{address} waits: {why}"))
+        self._blocked[address] = self._around.clock.now() + POLL_SECONDS
+
+    def _known(self, result: StageResult) -> None:
+        """Dispatch and settle a stage that runs no command."""
+        self._dispatch(self.graph.by_address[result.address], Done(result))
+        self._settle(result)
+
+    def _settle(self, result: StageResult) -> None:
+        self.results[result.address] = result
+        if self.options.on_error != "fail" or result.outcome not in (Outcome.FAILED, Outcome.SKIPPED):
+            self._unrecorded(self._around.workspace.settle(result.address))
+        self._around.listener.hear(StageEnded(result))
+        downstreams = self.graph.downstreams[result.address]
+        if self.options.force_downstream and result.outcome.reproduced:
+            self._forced |= set(downstreams)
+        if result.outcome is Outcome.FAILED and self.options.on_error == "keep-going":
+            left = [a for a in self.graph.dependents(result.address) if a not in self.results]
+            self._skip(left, result.address)
+        for downstream in downstreams:
+            self._unsettled[downstream] -= 1
+            if not self._unsettled[downstream] and downstream not in self.results:
+                self._ready.append(downstream)
+
+    def _unrecorded(self, errors: Mapping[str, Exception]) -> None:
+        for address, error in errors.items():
+            if address not in self.running:  # or it is tried again when that has ended
+                self.results[address] = StageResult(address, Outcome.FAILED, error=error)
+                if self.options.on_error == "keep-going":
+                    busy = self.results.keys() | self.running.keys()
+                    self._skip((a for a in self.graph.dependents(address) if a not in busy), address)
+
+    def _skip(self, addresses: Iterable[str], cause: str) -> bool:
+        skipped = set(addresses)
+        self._waiting = {a: prepared for a, prepared in self._waiting.items() if a not in skipped}
+        for address in self.graph.in_order(skipped):
+            self._blocked.pop(address, None)
+            self._known(StageResult(address, Outcome.SKIPPED, f"'{cause}' failed"))
+        self._ready = [a for a in self._ready if a not in skipped]  # at the end: a skipped one frees the next
+        return bool(skipped)
+
+
+def _unlogged(_: str) -> None:
+    """Keep a line nowhere but with the listener."""

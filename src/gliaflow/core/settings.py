@@ -1,0 +1,87 @@
+"""What a stage asks for under `meta:` in its `dvc.yaml`, to which DVC gives no meaning of its own."""
+
+import difflib
+import json
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
+
+from gliaflow.errors import BadInput
+
+WORTH_RETRYING = frozenset({75, 137, 143})  # "try later" of sysexits.h; SIGKILL (memory is full) and SIGTERM in a shell
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+def _named(pool: str) -> str:
+    if not pool.strip() or set(pool) & set("/%&<>"):  # what Prefect allows in no name
+        raise PydanticCustomError("pool", "input should be the name of a work pool, without any of / % & < >")
+    return pool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Slots, retries and limits of one stage."""
+
+    cpus: Positive = 1  # reserved, not enforced
+    gpus: Count = 0
+    threads: Positive | None = None  # exported to the libraries that count threads; it may change a model's bits
+    retries: Count = 0
+    retry_delay: Annotated[float, Field(ge=0)] = 10.0  # seconds before the first retry, then twice as long each time
+    retry_on: tuple[Annotated[int, Field(ge=1)], ...] = ()  # exit codes worth a retry, beside WORTH_RETRYING
+    timeout: Annotated[float, Field(gt=0)] | None = None  # seconds that one try may take
+    pool: Annotated[str, AfterValidator(_named)] | None = None  # the work pool of the hosts that it should run on
+    diff: str | None = None  # a command that compares two versions of the outputs, for `gliaflow diff`
+
+    def worth_retrying(self, code: int) -> bool:
+        """Whether this exit code may be another one next time; −N is a death by signal N."""
+        return code < 0 or code in WORTH_RETRYING or code in self.retry_on
+
+
+NAMES = [setting.name for setting in fields(Settings)]
+SHORT = 5  # letters: of so few the first tell `gpus` from `cpus`, and `pool` from `tool`
+
+
+def settings(meta: object, where: str) -> Settings:
+    """Read a stage's `meta:`; keys that are nobody's misspelling are the user's own and are left alone.
+
+    Raises:
+        BadInput: a key that looks like a misspelt one, or a value of the wrong type or out of range.
+    """
+    if not isinstance(meta, Mapping):
+        return Settings()
+    for key in meta:
+        if key not in NAMES and (meant := _meant(str(key).lower())):
+            raise BadInput(f"{where}: meta.{key} is not known; did you mean {meant}?")
+    known = {key: value for key, value in meta.items() if key in NAMES}
+    try:
+        return TypeAdapter(Settings).validate_json(json.dumps(known, default=str), strict=True)
+    except TypeError as error:  # a key that is no text
+        raise BadInput(f"{where}: meta: {error}") from None
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in detail["loc"])
+        reason = detail["msg"][0].lower() + detail["msg"][1:]
+        raise BadInput(f"{where}: meta.{key} is {textwrap.shorten(repr(detail['input']), 80)}: {reason}") from None
+
+
+def _meant(key: str) -> str | None:
+    """The setting that the key, which is none, is a misspelling of, if it looks like one."""
+    for name in NAMES:
+        for form in (name, f"{name}s"):
+            if _slip(key.replace("-", "_"), form) and (key[0] in name[:2] or len(name) > SHORT):
+                return name
+    near = difflib.get_close_matches(key, NAMES, n=1, cutoff=0.75)
+    return near[0] if near and key[:3] == near[0][:3] else None
+
+
+def _slip(one: str, other: str) -> bool:
+    """Whether one letter is too many, too few or another, or two are swapped."""
+    place = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    one, other = one[place:], other[place:]
+    return one[1:] in (other, other[1:]) or one == other[1:] or one[1::-1] + one[2:] == other

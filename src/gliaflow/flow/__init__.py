@@ -1,0 +1,1 @@
+"""The run as Prefect sees it."""

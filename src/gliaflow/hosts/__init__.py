@@ -1,0 +1,1 @@
+"""Stages on the hosts of a work pool: the side of the caller."""

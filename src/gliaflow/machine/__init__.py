@@ -1,0 +1,1 @@
+"""This host: its slots, its processes, git, and trying again."""

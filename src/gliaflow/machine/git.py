@@ -1,0 +1,79 @@
+"""Git, as a command that says in one line what went wrong."""
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from gliaflow.errors import TransientError, UserError, one_line
+
+FAR_SECONDS = 600.0
+LASTING = re.compile(
+    "remote ref|not appear to be|not a git|does not exist|not found|denied|rejected|authentication", re.IGNORECASE
+)
+WHO = {f"GIT_{who}_{what}": "gliaflow" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+
+running: set["subprocess.Popen[str]"] = set()
+
+
+def end() -> None:
+    """End every git that still runs: those who started it wait no longer."""
+    for process in list(running):
+        _kill(process)
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    with suppress(psutil.NoSuchProcess):
+        top = psutil.Process(process.pid)
+        for one in [*top.children(recursive=True), top]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+
+
+def remote(root: Path | str) -> str | None:
+    """The git remote that a team shares: origin, else the first; None if there is none."""
+    names = git(root, "remote").stdout.split()
+    return "origin" if "origin" in names else next(iter(names), None)
+
+
+def git(
+    root: Path | str,
+    *line: str,
+    check: bool = True,
+    input: str | None = None,
+    env: Mapping[str, str] | None = None,
+    far: bool = False,
+) -> "subprocess.CompletedProcess[str]":
+    """Run `git` in the folder `root`; `env` is added to the environment; `far` says that it talks to another host.
+
+    Raises:
+        UserError: it failed, if `check`.
+        TransientError: so it did, `far`, and not for a reason that lasts; or it took too long.
+    """
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", "LANGUAGE": ""}  # nobody answers; English is read here
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes["stdin"] = subprocess.DEVNULL if input is None else subprocess.PIPE
+    with subprocess.Popen(["git", *line], cwd=root, env={**os.environ, **quiet, **(env or {})}, **pipes) as process:
+        running.add(process)
+        try:
+            output, errors = process.communicate(input, FAR_SECONDS if far else None)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            raise TransientError(f"git {line[0]} took longer than {FAR_SECONDS:g} s") from None
+        except BaseException:
+            _kill(process)
+            process.wait()  # which Popen does not do after Ctrl-C
+            raise
+        finally:
+            running.discard(process)
+    ended = subprocess.CompletedProcess(["git", *line], process.returncode, output, errors)
+    if check and ended.returncode:
+        passing = far and not LASTING.search(ended.stderr)
+        raise (TransientError if passing else UserError)(one_line(ended.stderr) or f"git {line[0]} failed")
+    return ended

@@ -1,0 +1,34 @@
+"""Try again what a remote or a server may refuse now and grant in a moment."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from gliaflow.errors import TransientError, UserError, one_line
+
+LASTING = (UserError, MemoryError, AssertionError, AttributeError, NameError, TypeError)  # bugs too
+WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+T = TypeVar("T")
+
+
+def retry(action: Callable[[], T], waits: Sequence[float] = WAITS_SECONDS) -> T:
+    """What `action` returns, called again after each of `waits` in seconds if it raises.
+
+    Raises:
+        UserError: the action did; no further try would change that.
+        TransientError: the last try failed too.
+    """
+    for wait in waits:
+        try:
+            return action()
+        except LASTING:
+            raise
+        except Exception:
+            time.sleep(wait)
+    try:
+        return action()
+    except (*LASTING, TransientError):
+        raise
+    except Exception as error:
+        raise TransientError(one_line(f"{type(error).__name__}: {error}")) from error

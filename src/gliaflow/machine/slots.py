@@ -1,0 +1,101 @@
+"""CPU and GPU slots of this machine, shared by all flows that run on it: each is a file that its holder locks.
+
+A lock belongs to an open file, which the stage's warden holds too: a slot is free only once all of the stage has ended.
+"""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gliaflow.machine.gpus import Gpu, visible_gpus
+from gliaflow.core.settings import Settings
+
+FOLDER = "GLIAFLOW_SLOTS"  # names the folder of the locks, for flows that must not share this machine's
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+NO_GPU = "no-gpu"  # the slot of stages that ask for a GPU where there is none
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Slots that are held until they are released, or until all holders of the descriptors have ended."""
+
+    descriptors: tuple[int, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def release(self) -> None:
+        """Let go of the slots; a warden may hold them a little longer."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+class Slots:
+    """`cpus` CPU slots, and a slot for each GPU that the environment leaves visible."""
+
+    def __init__(self, cpus: int, environment: Mapping[str, str] = os.environ) -> None:
+        self.cpus = [f"cpu-{number}" for number in range(cpus)]
+        self.gpus = tuple(visible_gpus(environment))
+        self._renumber = "CUDA_VISIBLE_DEVICES" not in environment
+        self._folder = Path(environment.get(FOLDER) or Path(tempfile.gettempdir()) / "gliaflow-slots")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(PermissionError):  # another user's
+            self._folder.chmod(0o1777)
+
+    def acquire(self, settings: Settings) -> Lease | None:
+        """Take what a stage asks for, or nothing and return None. It gets at most all that there is."""
+        held: list[int] = []
+        found: list[Gpu] = []
+        try:
+            cpus = min(settings.cpus, len(self.cpus))
+            for name in self.cpus:
+                if len(held) < cpus and (descriptor := self._lock(name)) is not None:
+                    held.append(descriptor)
+            gpus = min(settings.gpus, max(len(self.gpus), 1))
+            for gpu in self.gpus or [Gpu("", NO_GPU)]:
+                if len(found) < gpus and (descriptor := self._lock(gpu.lock)) is not None:
+                    held.append(descriptor)
+                    found.append(gpu)
+            if len(held) == cpus + gpus:
+                taken, held = tuple(held), []
+                return Lease(taken, self._exports(settings, found))
+            return None
+        finally:
+            for descriptor in held:
+                os.close(descriptor)
+
+    def _lock(self, name: str) -> int | None:
+        descriptor = _open(self._folder / name)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def _exports(self, settings: Settings, gpus: list[Gpu]) -> dict[str, str]:
+        exports = dict.fromkeys(THREADS, str(settings.threads)) if settings.threads else {}
+        if gpus and self.gpus:
+            exports["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.name for gpu in gpus)
+            if self._renumber:
+                exports["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
+        return exports
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags)  # not with O_CREAT: a sticky folder would refuse another user's file
+    except FileNotFoundError:
+        descriptor = os.open(path, flags | os.O_CREAT, 0o666)
+        with contextlib.suppress(PermissionError):
+            os.fchmod(descriptor, 0o666)
+        return descriptor

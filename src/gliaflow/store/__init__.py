@@ -1,0 +1,1 @@
+"""DVC's cache, run-cache and remotes."""

@@ -1,0 +1,1 @@
+"""A DVC workspace, as the scheduler needs it."""

@@ -1,0 +1,153 @@
+"""DVC's two locks: the one on the workspace, and the rwlock that notes who reads and writes which path.
+
+Whatever touches the repository happens under the first, in one thread at a time. The paths of a running stage are noted
+in the second under the pid of its warden, so that they stay busy until the whole tree of its processes has ended.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from dvc import rwlock
+from dvc.dependency import RepoDependency
+from dvc.dependency.db import AbstractDependency
+from dvc.lock import LockError
+
+from gliaflow.errors import one_line
+from gliaflow.core.options import NotYet
+from gliaflow.workspace.stale import forget_the_dead
+
+POLL_SECONDS = 0.05  # between two looks at a lock that another process holds
+PATIENCE_SECONDS = 1.0  # before saying that one waits for it
+
+
+class Locks:
+    """The locks of one open `dvc.repo.Repo`."""
+
+    def __init__(self, repo: Any, say: Callable[[str], None]) -> None:
+        self._repo, self._say = repo, say
+        self._lock, self._depth = threading.RLock(), 0
+        self._holders: dict[str, dict[str, Any]] = {}  # by address, as they stand in the rwlock
+        repo.lock._friendly = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold DVC's lock, and say so if another process makes this wait."""
+        with self._lock:
+            if not self._depth:
+                self._wait()
+                self._repo._lock_depth += 1  # for functions of DVC that would lock by themselves
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                if not self._depth:
+                    self._repo._lock_depth -= 1
+                    self._repo.lock.unlock()
+
+    def _wait(self) -> None:
+        take = getattr(self._repo.lock, "_do_lock", self._repo.lock.lock)  # a hard-link lock waits by itself
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return take()  # type: ignore[no-any-return]
+            except LockError:
+                if time.monotonic() > patience:
+                    patience = float("inf")
+                    self._say("waiting for another DVC process to release its lock on this workspace")
+                time.sleep(POLL_SECONDS)
+
+    def forget_the_dead(self) -> None:
+        """Drop what killed processes left in the rwlock."""
+        forget_the_dead(Path(self._repo.tmp_dir) / rwlock.RWLOCK_FILE)
+
+    def hold(self, stage: Any, pid: int) -> None:
+        """Hand the stage's paths to process `pid`; to DVC they are busy as long as it lives. With 0, give them back.
+
+        Raises:
+            dvc.lock.LockError: another process works on them.
+        """
+        address, folder = stage.addressing, self._repo.tmp_dir
+        read, write = _paths(stage.deps), _paths(stage.outs)
+        info = {"pid": pid, "cmd": f"{' '.join(sys.argv)} [{address}]"}
+        hard = self._repo.config["core"].get("hardlink_lock", False)
+        with self.held(), self._edited(hard) as lock:
+            if holder := self._holders.pop(address, None):  # others may have dropped it since: its process has ended
+                lock["write"] = {path: one for path, one in lock["write"].items() if one != holder}
+                readers = {path: [one for one in those if one != holder] for path, those in lock["read"].items()}
+                lock["read"] = defaultdict(list, {path: those for path, those in readers.items() if those})
+            if pid:
+                rwlock._check_blockers(folder, lock, info, mode="write", waiters=read + write)
+                rwlock._check_blockers(folder, lock, info, mode="read", waiters=write)
+                rwlock._acquire_read(lock, info, read)
+                lock["write"] |= dict.fromkeys(write, info)
+                self._holders[address] = info
+
+    @contextmanager
+    def _edited(self, hard: bool) -> Iterator[dict[str, Any]]:
+        with ExitStack() as stack:
+            edit = rwlock._edit_rwlock, self._repo.tmp_dir, self._repo.fs, hard
+            try:
+                lock = stack.enter_context(edit[0](*edit[1:]))
+            except rwlock.RWLockFileCorruptedError:  # whoever wrote it was killed, or had no room
+                self.forget_the_dead()
+                lock = stack.enter_context(edit[0](*edit[1:]))
+            lock.setdefault("write", {})
+            lock.setdefault("read", defaultdict(list))
+            yield lock
+
+    def release(self, stage: Any) -> None:
+        """Give the stage's paths back, if it has them."""
+        if stage.addressing in self._holders:
+            self.hold(stage, 0)
+
+
+@contextmanager
+def noting_nothing() -> Iterator[None]:
+    """In place of DVC's rwlock one that raises as it does, but notes nothing down.
+
+    DVC calls it only while it holds its lock, and so does everyone else who would read the notes. It writes them
+    twice for each of six nested calls a stage, which was a third of the time that a restore took.
+    """
+    real = rwlock.rwlock
+    rwlock.rwlock = _look
+    try:
+        yield
+    finally:
+        rwlock.rwlock = real
+
+
+@contextmanager
+def _look(folder: str, _fs: Any, cmd: str, read: list[str], write: list[str], _hard: bool) -> Iterator[None]:
+    info, path = {"pid": os.getpid(), "cmd": cmd}, Path(folder) / rwlock.RWLOCK_FILE
+    try:
+        found = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):  # half of it, if whoever wrote it was killed
+        found = {}
+    write_of_others = {name: one for name, one in found.get("write", {}).items() if one["pid"] != info["pid"]}
+    read_by_others = {n: [i for i in infos if i["pid"] != info["pid"]] for n, infos in found.get("read", {}).items()}
+    lock = {"write": write_of_others, "read": read_by_others}
+    rwlock._check_blockers(folder, lock, info, mode="write", waiters=read + write)
+    rwlock._check_blockers(folder, lock, info, mode="read", waiters=write)
+    yield
+
+
+@contextmanager
+def busy_is_not_yet() -> Iterator[None]:
+    """Raise NotYet where DVC says that a path is busy."""
+    try:
+        yield
+    except LockError as error:
+        raise NotYet(one_line(str(error).partition("If there are no")[0])) from None
+
+
+def _paths(entries: Iterable[Any]) -> list[str]:
+    return [entry.fs_path for entry in entries if not isinstance(entry, RepoDependency | AbstractDependency)]

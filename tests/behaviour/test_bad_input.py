@@ -1,0 +1,160 @@
+"""Bad input: one clear line, the exit code of a user error, and the repository as it was."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gliaflow.hosts.heartbeat import seconds
+from gliaflow.errors import UserError
+from tests.support.repos import Project
+
+GOOD: dict[str, Any] = {"split": {"cmd": "cp seed.txt split.txt", "deps": ["seed.txt"], "outs": ["split.txt"]}}
+
+
+@pytest.fixture
+def done(project: Project) -> Project:
+    """A repository in which one stage has run."""
+    project.write({"seed.txt": "1\n"})
+    project.pipeline(GOOD)
+    project.dvc("repro")
+    project.commit()
+    return project
+
+
+def refused(project: Project, *arguments: str) -> str:
+    """The one line of the error; all files are as they were."""
+    before = {
+        path: path.read_bytes() for path in project.root.rglob("*") if path.is_file() and ".dvc/tmp" not in str(path)
+    }
+    ended = project.flow(*arguments, expect=2)
+    after = {
+        path: path.read_bytes() for path in project.root.rglob("*") if path.is_file() and ".dvc/tmp" not in str(path)
+    }
+    assert after == before
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_no_dvc_repository(done: Project, tmp_path: Path) -> None:
+    assert "not inside of a DVC repository" in refused(done, "--repo", str(tmp_path))
+    assert "nowhere" in refused(done, "--repo", "nowhere")
+
+
+def test_an_unknown_target_has_the_nearest_names(done: Project) -> None:
+    assert refused(done, "spilt") == (
+        "error: Stage 'spilt' not found inside 'dvc.yaml' file; the nearest names are 'split'"
+    )
+    assert "other/dvc.yaml' does not exist" in refused(done, "other/dvc.yaml:split")
+
+
+def test_an_unknown_flag(done: Project) -> None:
+    assert "--forze" in refused(done, "--forze")
+
+
+def test_a_cycle(done: Project) -> None:
+    stages = GOOD | {
+        "x": {"cmd": "cp z x", "deps": ["z"], "outs": ["x"]},
+        "y": {"cmd": "cp x y", "deps": ["x"], "outs": ["y"]},
+        "z": {"cmd": "cp y z", "deps": ["y"], "outs": ["z"]},
+    }
+    done.pipeline(stages)
+    assert "Same item(s) are defined as both a dependency and an output in stages" in refused(done)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stages: [", "dvc.yaml"),
+        ("stages:\n  a:\n    deps: [x]\n", "'./dvc.yaml' validation failed"),
+        ("stages:\n  a: {cmd: 'echo ${nothing}'}\n", "Could not find 'nothing'"),
+        ("stages:\n  a: {cmd: x, outs: [o]}\n  b: {cmd: x, outs: [o]}\n", "output 'o' is specified in"),
+    ],
+)
+def test_a_broken_dvc_yaml_has_dvcs_own_message(done: Project, text: str, said: str) -> None:
+    done.write({"dvc.yaml": text})
+    assert said in refused(done)
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ({"retrys": 3}, "meta.retrys is not known; did you mean retries?"),
+        ({"gpu": 1}, "meta.gpu is not known; did you mean gpus?"),
+        ({"retries": "many"}, "meta.retries is 'many'"),
+        ({"cpus": 0}, "meta.cpus is 0"),
+        ({"timeout": -1}, "meta.timeout is -1"),
+        ({"gpus": True}, "meta.gpus is True"),
+    ],
+)
+def test_wrong_meta(done: Project, meta: Any, said: str) -> None:
+    done.pipeline({"split": GOOD["split"] | {"meta": meta}})
+    assert said in refused(done)
+    assert "stage 'split'" in refused(done)
+
+
+def test_a_lease_that_nobody_can_wait_for(done: Project) -> None:
+    assert seconds("0.5") == 0.5
+    for text in ("0", "-1", "nan", "inf", "1e300", "1 min"):
+        with pytest.raises(UserError, match=f"GLIAFLOW_LEASE_SECONDS is '{text}'; it must be a number of seconds"):
+            seconds(text)
+    done.environment |= {"GLIAFLOW_LEASE_SECONDS": "abc"}
+    assert "GLIAFLOW_LEASE_SECONDS is 'abc'" in refused(done, "--pools")
+
+
+def test_a_command_that_is_not_there(done: Project) -> None:
+    done.pipeline({"split": GOOD["split"] | {"cmd": "nosuchprogram --now seed.txt > split.txt"}})
+    assert "there is no command 'nosuchprogram'" in refused(done)
+
+
+def test_a_missing_dependency(done: Project) -> None:
+    (done.root / "seed.txt").unlink()
+    assert "reads 'seed.txt', which is not there" in refused(done)
+
+
+def test_a_command_that_only_the_shell_misses(done: Project) -> None:
+    done.pipeline({"split": GOOD["split"] | {"cmd": "true && nosuchprogram"}})
+    ended = done.flow(expect=2)
+    assert "a command of it was not found" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], check=False)
+    if mounted.returncode or os.geteuid():
+        pytest.skip("a file system of its own takes root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("where", ["cache", "output"])
+def test_a_full_disk(done: Project, small: Path, where: str) -> None:
+    lock = (done.root / "dvc.lock").read_bytes()
+    if where == "cache":
+        done.dvc("config", "cache.dir", str(small / "cache"))
+        done.dvc("config", "cache.type", "copy")
+        command = "head -c 3000000 /dev/urandom > split.txt"
+    else:
+        (done.root / "full").symlink_to(small)
+        command = "head -c 3000000 /dev/urandom > full/x && cp full/x split.txt"
+    done.pipeline({"split": GOOD["split"] | {"cmd": command}})
+    ended = done.flow(expect=None)
+    assert "No space left on device" in ended.stdout + ended.stderr
+    assert ended.returncode == (2 if where == "cache" else 1)
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert (done.root / "dvc.lock").read_bytes() == lock
+    (small / "cache").rename(small / "gone") if (small / "cache").exists() else None
+    done.pipeline(GOOD)
+    done.dvc("config", "--unset", "cache.dir", expect=None)
+    done.flow()
+    assert (done.root / "dvc.lock").read_bytes() == lock

@@ -1,0 +1,183 @@
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from gliaflow.core.graph import Graph, Stage
+from gliaflow.core.settings import Settings, settings
+from gliaflow.errors import BadInput
+
+DIAMOND = Graph(
+    (
+        Stage("top"),
+        Stage("left", ("top",)),
+        Stage("alone"),
+        Stage("right", ("top",)),
+        Stage("bottom", ("left", "right")),
+        Stage("last", ("bottom", "alone")),
+    )
+)
+
+
+def refusal(meta: Any) -> str:
+    with pytest.raises(BadInput) as caught:
+        settings(meta, "sub/dvc.yaml:train")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("meta", [None, {}, [], ["cpus"], "cpus: 4", 4])
+def test_what_is_no_mapping_or_empty_asks_for_the_defaults(meta: Any) -> None:
+    assert settings(meta, "train") == Settings()
+
+
+def test_the_defaults_ask_for_one_cpu_and_no_more() -> None:
+    assert asdict(Settings()) == {
+        "cpus": 1,
+        "gpus": 0,
+        "threads": None,
+        "retries": 0,
+        "retry_delay": 10.0,
+        "retry_on": (),
+        "timeout": None,
+        "pool": None,
+    }
+
+
+def test_every_key_is_read() -> None:
+    meta = {
+        "cpus": 4,
+        "gpus": 2,
+        "threads": 3,
+        "retries": 5,
+        "retry_delay": 0,
+        "retry_on": [1, 42],
+        "timeout": 90,
+        "pool": "big",
+    }
+    expected = Settings(4, 2, 3, 5, 0.0, (1, 42), 90.0, "big")
+    assert settings(meta, "train") == expected
+
+
+@pytest.mark.parametrize("value", [None, "null"])
+def test_a_key_that_may_be_nothing_may_be_nothing(value: str | None) -> None:
+    assert settings({"pool": value}, "train").pool == value
+    assert settings({"threads": None, "timeout": None}, "train") == Settings()
+
+
+def test_keys_of_the_users_own_are_left_alone() -> None:
+    meta = {"owner": "me", "description": {"gpu": 1}, 1: 2, None: "x", "model": ["retrys"], "cpus": 2}
+    assert settings(meta, "train") == Settings(cpus=2)
+    own = (
+        "gpu_hours time timer cpu_type note tool spool pooling pod tpus tries entries trends reads read_on retry_policy"
+    )
+    assert settings(dict.fromkeys(["", *own.split()], 1), "train") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("retrys", "retries"),
+        ("gpu", "gpus"),
+        ("cpu", "cpus"),
+        ("CPUS", "cpus"),
+        ("Timeout", "timeout"),
+        ("time_out", "timeout"),
+        ("retry-delay", "retry_delay"),
+        ("retryon", "retry_on"),
+        ("thread", "threads"),
+        ("pools", "pool"),
+        ("pol", "pool"),
+        ("pols", "pool"),
+        ("poool", "pool"),
+        ("opol", "pool"),
+        ("gpsu", "gpus"),
+        ("treads", "threads"),
+        ("hreads", "threads"),
+        ("tiemout", "timeout"),
+        ("imeout", "timeout"),
+        ("rertries", "retries"),
+        ("retry_dely", "retry_delay"),
+    ],
+)
+def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(key: str, meant: str) -> None:
+    assert refusal({"cpus": 1, key: 1}) == f"sub/dvc.yaml:train: meta.{key} is not known; did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown", "reason"),
+    [
+        ("cpus", 0, "cpus is 0", "greater than or equal to 1"),
+        ("cpus", 1.5, "cpus is 1.5", "valid integer"),
+        ("cpus", 2.0, "cpus is 2.0", "valid integer"),
+        ("cpus", "2", "cpus is '2'", "valid integer"),
+        ("cpus", True, "cpus is True", "valid integer"),
+        ("cpus", None, "cpus is None", "valid integer"),
+        ("gpus", -1, "gpus is -1", "greater than or equal to 0"),
+        ("threads", 0, "threads is 0", "greater than or equal to 1"),
+        ("retries", -1, "retries is -1", "greater than or equal to 0"),
+        ("retry_delay", -0.5, "retry_delay is -0.5", "greater than or equal to 0"),
+        ("retry_delay", float("nan"), "retry_delay is nan", "greater than or equal to 0"),
+        ("retry_on", 75, "retry_on is 75", "valid array"),
+        ("retry_on", [75, 0], "retry_on.1 is 0", "greater than or equal to 1"),
+        ("retry_on", ["a\nb"], r"retry_on.0 is 'a\nb'", "valid integer"),
+        ("timeout", 0, "timeout is 0", "greater than 0"),
+        ("timeout", "1h", "timeout is '1h'", "valid number"),
+        ("pool", 5, "pool is 5", "valid string"),
+        ("pool", "", "pool is ''", "the name of a work pool"),
+        ("pool", " ", "pool is ' '", "the name of a work pool"),
+        ("pool", "a/b", "pool is 'a/b'", "the name of a work pool"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line(key: str, value: Any, shown: str, reason: str) -> None:
+    said = refusal({key: value})
+    assert said.startswith(f"sub/dvc.yaml:train: meta.{shown}: input should be ")
+    assert reason in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("code", "worth"),
+    [(0, False), (1, False), (2, False), (127, False), (75, True), (137, True), (143, True), (-9, True), (-15, True)],
+)
+def test_exit_codes_worth_a_retry(code: int, worth: bool) -> None:
+    assert Settings().worth_retrying(code) is worth
+
+
+def test_own_exit_codes_come_beside_those() -> None:
+    own = settings({"retry_on": [1, 42]}, "train")
+    assert [code for code in (1, 2, 42, 75, 137, -9) if own.worth_retrying(code)] == [1, 42, 75, 137, -9]
+
+
+def test_downstreams_read_an_output_themselves() -> None:
+    assert DIAMOND.downstreams == {
+        "top": ["left", "right"],
+        "left": ["bottom"],
+        "alone": ["last"],
+        "right": ["bottom"],
+        "bottom": ["last"],
+        "last": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "waiting"),
+    [
+        ("top", ["left", "right", "bottom", "last"]),
+        ("left", ["bottom", "last"]),
+        ("alone", ["last"]),
+        ("bottom", ["last"]),
+        ("last", []),
+    ],
+)
+def test_dependents_are_all_that_waits_each_once_and_in_order(address: str, waiting: list[str]) -> None:
+    assert DIAMOND.dependents(address) == waiting
+
+
+def test_in_order_is_the_order_of_the_plan() -> None:
+    assert DIAMOND.in_order({"last", "bottom", "alone", "top"}) == ["top", "alone", "bottom", "last"]
+    assert DIAMOND.in_order(()) == []
+
+
+def test_a_stage_and_its_place_are_found_by_address() -> None:
+    assert DIAMOND.by_address["right"] == Stage("right", ("top",))
+    assert [DIAMOND.place[address] for address in ("top", "alone", "last")] == [0, 2, 5]

@@ -1,0 +1,226 @@
+"""What Prefect shows of a run."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from dvc.exceptions import ReproductionError
+from prefect import tags
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterTags,
+    LogFilter,
+    LogFilterFlowRunId,
+    TaskRunFilter,
+    TaskRunFilterName,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import temporary_settings
+from prefect.states import Cancelling
+
+from gliaflow.flow import tasks as flow_tasks
+from gliaflow.cli.repro import reproduce
+from tests.support.repos import PATIENCE_SECONDS, ROOT, Project, soon
+from tests.support.team import unique
+from tests.behaviour.test_kills import mine
+
+STAGES: dict[str, Any] = {
+    "one": {"cmd": "echo hello from one; cp seed.txt one.txt", "deps": ["seed.txt"], "outs": ["one.txt"]},
+    "two": {"cmd": "cp one.txt two.txt; echo '{\"score\": 0.5}' > m.json", "deps": ["one.txt"], "outs": ["two.txt"]},
+    "bad": {"cmd": "echo the reason; exit 3", "deps": ["one.txt"], "outs": ["bad.txt"]},
+    "after": {"cmd": "cp bad.txt after.txt", "deps": ["bad.txt"], "outs": ["after.txt"]},
+}  # fmt: skip
+
+
+@pytest.fixture
+def client(api: str) -> Iterator[SyncPrefectClient]:
+    """Of the test's server."""
+    assert api.startswith("http://127.0.0.1:")
+    with get_client(sync_client=True) as made:
+        yield made
+
+
+def last_run(client: SyncPrefectClient, project: Project) -> FlowRun:
+    """The newest flow run of the project; another worker of the tests may use the same server."""
+    mine_only = FlowRunFilter(tags=FlowRunFilterTags(all_=[str(project.root)]))
+    return client.read_flow_runs(flow_run_filter=mine_only, sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+
+
+def tasks(client: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
+    """Its task runs by name."""
+    only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    return {task.name: task for task in client.read_task_runs(flow_run_filter=only)}
+
+
+def test_states_logs_and_artifacts(project: Project, client: SyncPrefectClient) -> None:
+    project.write({"seed.txt": "1\n"})
+    stages = STAGES | {"two": STAGES["two"] | {"metrics": [{"m.json": {"cache": False}}]}}
+    project.pipeline({name: stages[name] for name in ("one", "two")})
+    project.commit()
+    assert reproduce(project.root) == ["one", "two"]
+    (project.root / "two.txt").unlink()
+    project.pipeline(stages)
+    with tags(str(project.root)), pytest.raises(ReproductionError):
+        reproduce(project.root, on_error="keep-going")
+    run = last_run(client, project)
+    assert run.state_name == "Failed"
+    found = soon(lambda: len(all_ended := tasks(client, run)) == 4 and all_ended)
+    assert {name: task.state_name for name, task in found.items()} == {
+        "one": "Cached", "two": "Cached", "bad": "Failed", "after": "Skipped",
+    }  # fmt: skip
+    assert found["one"].state.message == "unchanged"
+    assert found["two"].state.message == "restored from run-cache"
+    assert "exited with 3\nthe reason" in found["bad"].state.message
+    assert "'bad' failed" in found["after"].state.message
+    inputs = {entry.id for entries in found["after"].task_inputs.values() for entry in entries}
+    assert inputs == {found["bad"].id}
+    logs = soon(lambda: client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))))
+    assert [log.task_run_id for log in logs if log.message == "the reason"] == [found["bad"].id]
+    kept = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id])))
+    by_key = {artifact.key: artifact.data for artifact in kept}
+    assert "restored from run-cache" in str(by_key["stages"])
+    assert '"metric": "score", "value": "0.5", "since HEAD": "new"' in str(by_key["metrics"])
+
+
+def test_a_retry_is_one_task_run_with_two_tries(project: Project, client: SyncPrefectClient) -> None:
+    project.write({"seed.txt": "1\n"})
+    command = "test -e tried || { touch tried; exit 75; }; touch o.txt"
+    meta = {"retries": 1, "retry_delay": 0}
+    project.pipeline({"s": {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"], "meta": meta}})
+    with tags(str(project.root)):
+        reproduce(project.root)
+    run = last_run(client, project)
+    task = soon(lambda: (found := tasks(client, run)) and found["s"].state_name == "Completed" and found["s"])
+    assert task.run_count == 2
+
+
+def test_a_flow_that_ends_before_its_watcher_looks_leaves_no_error(
+    project: Project, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert api
+    looked = threading.Event()
+
+    def late(*values: Any) -> Any:
+        if threading.current_thread().name == flow_tasks.WATCHER:
+            assert ended.wait(PATIENCE_SECONDS)
+            looked.set()
+        return temporary_settings(*values)
+
+    ended = threading.Event()
+    monkeypatch.setattr(flow_tasks, "temporary_settings", late)
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"one": STAGES["one"]})
+    assert reproduce(project.root) == ["one"]
+    (watcher,) = (thread for thread in threading.enumerate() if thread.name == flow_tasks.WATCHER)
+    ended.set()
+    watcher.join(PATIENCE_SECONDS)
+    assert looked.is_set()
+    assert not watcher.is_alive()
+
+
+def test_a_run_in_which_nothing_changed_asks_no_server(project: Project) -> None:
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"one": STAGES["one"]})
+    project.flow()
+    project.environment["PREFECT_API_URL"] = "http://127.0.0.1:9/api"  # nobody listens there
+    ended = project.flow()
+    assert ended.stdout.startswith("Data and pipelines are up to date.\n")
+    assert ended.stderr == ""
+
+
+def test_the_console_shows_the_stages_and_nothing_of_the_server(project: Project, tmp_path: Path) -> None:
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"one": STAGES["one"]})
+    del project.environment["PREFECT_API_URL"]
+    project.environment["PREFECT_HOME"] = str(tmp_path / "prefect")
+    ended = project.flow()
+    assert ended.stderr == ""
+    assert [line.split(" in ")[0] for line in ended.stdout.splitlines()] == [
+        "one > echo hello from one; cp seed.txt one.txt",
+        "one | hello from one",
+        "one: ran",
+        "1 ran",
+    ]
+    assert (tmp_path / "prefect/gliaflow/server.log").exists()
+
+
+CANCEL = 0  # the number of no signal
+SERVE = """
+import sys
+from gliaflow.team.deployed import repro
+repro.serve(name="here", parameters={"root": sys.argv[1]})
+"""
+
+
+def test_cancelling_a_served_run_ends_every_process(project: Project, client: SyncPrefectClient) -> None:
+    project.write({"seed.txt": "1\n"})
+    command = "(setsid sleep 96 &) ; test -e seed.txt && touch begun && sleep 95"
+    meta = {"pool": "gpu"}  # of no concern to a flow that is served where it runs
+    project.pipeline({"long": {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"], "meta": meta}})
+    line = [sys.executable, "-c", SERVE, str(project.root)]
+    with subprocess.Popen(
+        line, cwd=ROOT, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as server:
+        try:
+            deployment = soon(lambda: found(client, "repro/here"))
+            run = client.create_flow_run_from_deployment(deployment.id)
+            assert soon(lambda: (project.root / "begun").exists())
+            client.set_flow_run_state(run.id, Cancelling())
+            assert soon(lambda: client.read_flow_run(run.id).state_name == "Cancelled")
+            assert soon(lambda: not [p for p in mine(project) if p.name() == "sleep"])
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.communicate(timeout=PATIENCE_SECONDS)
+    assert soon(lambda: not mine(project))
+    project.pipeline({"long": {"cmd": "touch o.txt", "deps": ["seed.txt"], "outs": ["o.txt"]}})
+    project.flow()
+    project.clean()
+
+
+def found(client: SyncPrefectClient, name: str) -> Any:
+    with suppress(Exception):
+        return client.read_deployment_by_name(name)
+    return None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, CANCEL])
+def test_whatever_ends_the_flow_ends_its_stages(project: Project, client: SyncPrefectClient, number: int) -> None:
+    project.write({"seed.txt": "1\n"})
+    command, name = "(setsid sleep 94 &) ; test -e seed.txt && touch begun; sleep 93", unique("long")
+    project.pipeline({name: {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"]}})
+    line = [sys.executable, "-m", "gliaflow.cli.repro"]
+    with subprocess.Popen(
+        line, cwd=project.root, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as flow:
+        assert soon(lambda: (project.root / "begun").exists())
+        if number == CANCEL:
+            only = TaskRunFilter(name=TaskRunFilterName(any_=[name]))
+            (task,) = soon(lambda: client.read_task_runs(task_run_filter=only))
+            assert task.flow_run_id
+            client.set_flow_run_state(task.flow_run_id, Cancelling())
+        else:
+            os.kill(flow.pid, number)
+        _, errors = flow.communicate(timeout=PATIENCE_SECONDS)
+    assert flow.returncode == {signal.SIGINT: 130, CANCEL: 75}.get(number, -number)
+    if number == CANCEL:
+        assert errors == "error: cancelled in Prefect; the next run carries on\n"
+        assert client.read_flow_run(task.flow_run_id).state_name == "Cancelled"
+    if number == signal.SIGINT:
+        assert errors == "error: interrupted; nothing half-written was left\n"
+    assert soon(lambda: not mine(project)), [psutil.Process(p.pid).cmdline() for p in mine(project)]
+    project.pipeline({name: {"cmd": "touch o.txt", "deps": ["seed.txt"], "outs": ["o.txt"]}})
+    project.flow()
+    project.clean()

@@ -1,0 +1,39 @@
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from gliaflow.flow.server import shared
+from tests.support.repos import Project, environment
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's home, one for all workers of the test run."""
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prefect"
+    made.mkdir(exist_ok=True)
+    return made
+
+
+@pytest.fixture(scope="session")
+def api(home: Path) -> Iterator[str]:
+    """A Prefect server on loopback."""
+    with shared(home) as url, temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}):
+        yield url
+
+
+@pytest.fixture
+def new_project(tmp_path: Path, home: Path, api: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Project]:
+    """Make a repository whose flows use that server."""
+    monkeypatch.setenv("GLIAFLOW_SLOTS", str(tmp_path / "slots"))
+    variables = environment(home, api) | {"GLIAFLOW_SLOTS": str(tmp_path / "slots")}
+    return lambda name="project": Project(tmp_path / name, variables)
+
+
+@pytest.fixture
+def project(new_project: Callable[..., Project]) -> Project:
+    """One repository."""
+    return new_project()

@@ -1,0 +1,145 @@
+"""Small DVC repositories, and what must be the same in two of them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from dvc.exceptions import ReproductionError
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from gliaflow.cli.repro import reproduce
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 250  # that a command may take
+PATIENCE_SECONDS = 90
+
+
+class Project:
+    """A git and DVC repository with caches of its own."""
+
+    def __init__(self, root: Path, environment: dict[str, str]) -> None:
+        self.root, self.environment = root, environment
+        root.mkdir(parents=True)
+        self.run("git", "init", "-q", "--initial-branch=master")
+        with Repo.init(str(root)):
+            pass
+        site = root.parent / f"{root.name}-site"
+        (root / ".dvc/config").write_text(f"[core]\n    analytics = false\n    site_cache_dir = {site}\n")
+
+    def write(self, files: dict[str, str]) -> None:
+        """Write files, given as path → text."""
+        for name, text in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def pipeline(self, stages: dict[str, Any], name: str = "dvc.yaml", **sections: Any) -> None:
+        """Write a dvc.yaml."""
+        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        with (self.root / name).open("w") as file:
+            YAML(typ="safe", pure=True).dump({**sections, "stages": stages}, file)
+
+    def run(self, *line: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
+        """Run a command in the repository; `expect` is the exit code it must have, None for any."""
+        ended = subprocess.run(
+            line, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert expect in (None, ended.returncode), f"{line}: exit {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+        return ended
+
+    def flow(self, *arguments: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
+        """`python -m gliaflow.cli.repro`."""
+        return self.run(sys.executable, "-m", "gliaflow.cli.repro", *arguments, expect=expect)
+
+    def dvc(self, *arguments: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
+        """`dvc`."""
+        return self.run(sys.executable, "-m", "dvc", *arguments, expect=expect)
+
+    def commit(self) -> None:
+        """Commit all."""
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", "A state to test from", "--allow-empty")
+
+    def copy(self, root: Path) -> "Project":
+        """The same repository, caches included, somewhere else."""
+        shutil.copytree(self.root, root, symlinks=True)
+        shutil.rmtree(root / ".dvc/tmp", ignore_errors=True)
+        made = object.__new__(Project)
+        made.root, made.environment = root, self.environment
+        config = (root / ".dvc/config").read_text()
+        (root / ".dvc/config").write_text(config.replace(f"{self.root.name}-site", f"{root.name}-site"))
+        return made
+
+    def left(self) -> dict[str, bytes]:
+        """What must be the same, byte for byte: lock files, .gitignore and .dvc files, the run-cache."""
+        files = [
+            *self.root.rglob("dvc.lock"),
+            *(path for path in self.root.rglob(".gitignore") if ".dvc" not in path.parts),
+            *self.root.rglob("*.dvc"),
+            *(path for path in (self.root / ".dvc/cache/runs").rglob("*") if path.is_file()),
+        ]
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in files if path.is_file()}
+
+    def clean(self) -> None:
+        """DVC finds nothing to do, and nothing held."""
+        assert self.dvc("status").stdout == "Data and pipelines are up to date.\n"
+        assert "Running stage" not in self.dvc("repro").stdout
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def environment(home: Path, api: str) -> dict[str, str]:
+    """That of a user who activated the environment, whose Prefect and machine slots are the test's."""
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "PATH") if name in os.environ}
+    git = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    own = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api, "GLIAFLOW_SLOTS": str(home / "slots")}
+    quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    path = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]), "PYTHONPATH": str(ROOT)}
+    return {**kept, **git, **own, **quiet, **path, "GIT_CONFIG_GLOBAL": os.devnull}
+
+
+def copies(source: str, target: str, **more: Any) -> dict[str, Any]:
+    """A stage that copies a file."""
+    return {"cmd": f"cp {source} {target}", "deps": [source], "outs": [target], **more}
+
+
+def stock(root: Path, targets: list[str] | None = None, **flags: Any) -> list[str] | str:
+    """What `dvc repro` returns, or that it failed."""
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        with Repo() as repo:
+            return [stage.addressing for stage in repo.reproduce(targets, **flags)]
+    except ReproductionError as error:
+        return str(error)
+    finally:
+        os.chdir(before)
+
+
+def ours(root: Path, targets: list[str] | None = None, **flags: Any) -> list[str] | str:
+    """The same of the flow."""
+    try:
+        return reproduce(root, targets, jobs=3, **flags)
+    except ReproductionError as error:
+        return str(error)
+
+
+def soon(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, pause: float = 0.2) -> Any:
+    """What `condition` returns, once that is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(pause)
+    return found
