@@ -1,13 +1,18 @@
+"""The order of the tests, and fixtures of the pipeline."""
+
 from collections.abc import Callable
 
 import pytest
 
 from tests.support.clones import Clone
 
+pytest_plugins = ["tests.support.fixtures"]
+
 LONGEST = (
-    "tests/test_repro.py", "tests/flows/test_pools.py", "tests/test_kills.py", "tests/flows/test_repro.py",
-    "tests/flows/test_servers.py", "tests/flows/test_share.py", "tests/flows/test_prefect.py",
-    "tests/flows/test_property.py", "tests/flows/test_kills.py", "tests/flows/test_deployed.py",
+    "tests/stages/test_repro.py", "tests/gliaflow/hosts/test_pools.py", "tests/stages/test_kills.py",
+    "tests/behaviour/test_repro.py", "tests/behaviour/test_servers.py", "tests/gliaflow/versioning/test_versions.py",
+    "tests/gliaflow/flow/test_tasks.py", "tests/behaviour/test_property.py", "tests/behaviour/test_kills.py",
+    "tests/flows/test_deployed.py",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 GliaflowError
 ├── UserError          exit 2: the user must change something
 │   └── BadInput       a file, a setting or a dependency
+├── CommandFailed      exit 1: a command of a stage ended with another code than 0
 ├── NotReproduced      exit 1: stages failed; 2 if the user must change something before they can succeed
 └── TransientError     exit 75 (EX_TEMPFAIL): the same command may succeed later
 """
@@ -30,6 +31,16 @@ class TransientError(GliaflowError):
     exit_code = 75
 
 
+class CommandFailed(GliaflowError):
+    """A command of a stage ended with another code than 0; its lines told why."""
+
+    exit_code = 1
+
+    def __init__(self, command: str, code: int) -> None:
+        super().__init__(f"failed to run: {command}, exited with {code}")
+        self.command, self.code = command, code
+
+
 class NotReproduced(GliaflowError):
     """Stages failed; the cause of the first one is `__cause__`."""
 
@@ -37,8 +48,8 @@ class NotReproduced(GliaflowError):
 
     def __init__(self, addresses: Sequence[str], cause: Exception | None = None) -> None:
         names = " and ".join(filter(None, [", ".join(map(repr, addresses[:-1])), repr(addresses[-1])]))
-        reason = f": {one_line(cause)}" if cause else ""
-        super().__init__(f"failed to reproduce{' stages:' if addresses[1:] else ''} {names}{reason}")
+        self.stages = f"failed to reproduce{' stages:' if addresses[1:] else ''} {names}"  # in DVC's words
+        super().__init__(f"{self.stages}: {one_line(cause)}" if cause else self.stages)
         self.addresses = list(addresses)
         self.__cause__ = cause
         if isinstance(cause, UserError | OSError) and not isinstance(cause, PASSING):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from dvc.exceptions import ReproductionError
 
-from gliaflow.core.options import Flags
-from gliaflow.cli.repro import reproduce
+from gliaflow.as_dvc import reproduce
+from gliaflow.core.options import Options
 from tests.support.repos import Project, copies, ours, stock
 
 
@@ -200,7 +200,7 @@ def test_errors_are_raised_as_dvc_raises_them(project: Project) -> None:
         reproduce(project.root, on_error="keep-going")
     assert caught.value.__cause__ is None
     with pytest.raises(AssertionError):
-        Flags(on_error="explode")
+        Options(on_error="explode")  # type: ignore[arg-type]
 
 
 def test_what_is_missing_is_named_by_who_makes_it(project: Project) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gliaflow.hosts.heartbeat import seconds
 from gliaflow.errors import UserError
+from gliaflow.hosts.heartbeat import seconds
 from tests.support.repos import Project
 
 GOOD: dict[str, Any] = {"split": {"cmd": "cp seed.txt split.txt", "deps": ["seed.txt"], "outs": ["split.txt"]}}

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from dvc.exceptions import ReproductionError
 
-from gliaflow.cli.repro import reproduce
+from gliaflow.as_dvc import reproduce
 from tests.support.repos import Project
 
 COUNT = "echo x >> tries.log; n=$(wc -l < tries.log)"

@@ -8,15 +8,14 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 
 import psutil
 import pytest
 
-from gliaflow.cli.repro import reproduce
-from tests.support.repos import Project
+from gliaflow.as_dvc import reproduce
+from tests.support.repos import GLIAFLOW, Project
 
 KILLS = int(os.environ.get("GLIAFLOW_FLOW_KILLS", "12"))
 PATIENCE_SECONDS = 30
@@ -75,7 +74,7 @@ def test_killed_at_any_moment(graph: Project, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("GLIAFLOW_SLOTS")  # the flow here must not be taken for one of those that are killed
     reproduce(graph.root)
     expected, draw, hit = graph.left(), random.Random(777), 0
-    line = [sys.executable, "-m", "gliaflow.cli.repro", "--jobs", "2"]
+    line = [*GLIAFLOW, "repro", "--jobs", "2"]
     for number in range(KILLS):
         forget(graph)
         with subprocess.Popen(line, cwd=graph.root, env=graph.environment, stdout=subprocess.PIPE, text=True) as flow:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from gliaflow.cli.repro import reproduce
+from gliaflow.as_dvc import reproduce
 from tests.support.repos import ROOT, Project
 
 DIAMOND: dict[str, Any] = {

@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,13 +12,13 @@ from typing import Any
 import boto3
 import pytest
 
-from gliaflow.cli.repro import reproduce
+from gliaflow.as_dvc import reproduce
 from gliaflow.cli.share import main
 from gliaflow.errors import UserError
-from tests.support import servers
-from tests.support.repos import Project, environment
 from tests.gliaflow.store.test_records import compute, ran, teammate
 from tests.gliaflow.versioning.test_versions import share
+from tests.support import servers
+from tests.support.repos import GLIAFLOW, Project, environment
 
 SECRET = "wJalrXUtnFEMI-not-a-real-key"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}
@@ -123,7 +122,7 @@ def join(once: Project, tmp_path: Path, folder: str) -> Callable[[Place], Projec
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """`python -m gliaflow.cli.share` in this process, which is quicker; what it says, and of what error."""
+    """`gliaflow` in this process, which is quicker; what it says, and of what error."""
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
 
@@ -207,7 +206,7 @@ def test_what_is_damaged_is_named_never_restored_and_mended(
 
     other = twin(first)
     said = here(other, "fetch", refused=True)
-    assert f"object {oid(OF_THREE)} is damaged on the remote; `python -m gliaflow.cli.share push --verify` mends it" in said
+    assert f"object {oid(OF_THREE)} is damaged on the remote; `gliaflow push --verify` mends it" in said
     assert f"incomplete: run {cut.split('/')[-1][:12]}: missing, damaged or not copied: {cut.split('/')[-1]}" in said
     assert "fetched 8 runs" in said
     assert not (other.root / ".dvc/cache" / cut).exists()
@@ -247,7 +246,7 @@ def test_a_push_that_is_killed_leaves_nothing_half(place: Place, join: Callable[
         {"big": {"cmd": f"{big} > big; {big} | tr '\\0' x > more", "outs": ["big", "more"], "deps": ["seed.txt"]}}
     )
     reproduce(first.root)
-    line = [sys.executable, "-m", "gliaflow.cli.share", "push"]
+    line = [*GLIAFLOW, "push"]
     with subprocess.Popen(line, cwd=first.root, env=first.environment, stdout=subprocess.DEVNULL) as push:
         while push.poll() is None and not place.read(folder):
             time.sleep(0.01)

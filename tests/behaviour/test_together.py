@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-from tests.support.repos import SECONDS, Project
 from tests.behaviour.test_kills import stage
+from tests.support.repos import SECONDS, Project
 
 
 def test_eight_concurrent_starts(project: Project) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from gliaflow.team.deployed import PACKAGES, check_data, pinned, publish, repro, same_packages
 from kagglesdk import kaggle_env
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
@@ -36,13 +37,12 @@ from ruamel.yaml import YAML
 
 from gliaflow.team import setup as team_cli
 from gliaflow.team import watch
-from gliaflow.team.deployed import PACKAGES, check_data, pinned, publish, repro, same_packages
 from stages.errors import UserError
-from tests.support.repos import ROOT, Project, soon
-from tests.support.servers import postgres
-from tests.support.team import Team, team
 from tests.gliaflow.store.test_records import ran
 from tests.stages.lgg.kaggle_server import TOKEN, Kaggle, serving
+from tests.support.repos import GLIAFLOW, ROOT, Project, soon
+from tests.support.servers import postgres
+from tests.support.team import Team, team
 
 EVERY = timedelta(seconds=3)  # far less than the run takes
 FORCE = {"force": True, "pull": False}
@@ -134,12 +134,12 @@ def test_a_version_is_published_by_a_deployment(pipeline: Project) -> None:
     pipeline.flow("--pull")
     pipeline.commit()
     pipeline.run("git", "push", "--quiet", "origin", "HEAD:main")
-    pipeline.run(sys.executable, "-m", "gliaflow.cli.share", "push")
+    pipeline.run(*GLIAFLOW, "push")
     line = [sys.executable, "-m", "prefect", "deployment", "run", "publish/version", "--param", "name=v1", "--watch"]
     ended = pipeline.run(*line)
     assert "finished successfully" in ended.stdout, ended.stdout
     pipeline.run("git", "fetch", "--quiet", "--tags", "origin")
-    assert "v1: " in pipeline.run(sys.executable, "-m", "gliaflow.cli.share", "list").stdout
+    assert "v1: " in pipeline.run(*GLIAFLOW, "list").stdout
 
 
 def looked(crew: Team, origin: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:

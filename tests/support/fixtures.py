@@ -1,3 +1,5 @@
+"""The fixtures of all tests of the engine."""
+
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,17 +21,27 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def api(home: Path) -> Iterator[str]:
+def server(home: Path) -> Iterator[str]:
     """A Prefect server on loopback."""
-    with shared(home) as url, temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}):
+    with shared(home) as url:
         yield url
 
 
 @pytest.fixture
-def new_project(tmp_path: Path, home: Path, api: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Project]:
-    """Make a repository whose flows use that server."""
+def api(server: str, home: Path) -> Iterator[str]:
+    """Have this test's runs be kept by that server, and all repositories that it makes use it."""
+    with temporary_settings({PREFECT_API_URL: server, PREFECT_HOME: home}):
+        yield server
+
+
+@pytest.fixture
+def new_project(
+    tmp_path: Path, home: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Project]:
+    """Make a repository; its runs are kept by Prefect if the test asks for `api`."""
+    url: str | None = request.getfixturevalue("api") if "api" in request.fixturenames else None
     monkeypatch.setenv("GLIAFLOW_SLOTS", str(tmp_path / "slots"))
-    variables = environment(home, api) | {"GLIAFLOW_SLOTS": str(tmp_path / "slots")}
+    variables = environment(home, url) | {"GLIAFLOW_SLOTS": str(tmp_path / "slots")}
     return lambda name="project": Project(tmp_path / name, variables)
 
 

@@ -14,9 +14,12 @@ from dvc.exceptions import ReproductionError
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from gliaflow.cli.repro import reproduce
+import gliaflow
+from gliaflow.as_dvc import reproduce
 
 ROOT = Path(__file__).parents[2]
+GLIAFLOW = (sys.executable, "-m", "gliaflow")
+SOURCE = Path(gliaflow.__file__).parents[1]  # where it is imported from: this checkout, or what is installed
 SECONDS = 250  # that a command may take
 PATIENCE_SECONDS = 90
 
@@ -54,9 +57,14 @@ class Project:
         assert expect in (None, ended.returncode), f"{line}: exit {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
         return ended
 
+    def gliaflow(self, *arguments: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
+        """The command `gliaflow`."""
+        return self.run(*GLIAFLOW, *arguments, expect=expect)
+
     def flow(self, *arguments: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
-        """`python -m gliaflow.cli.repro`."""
-        return self.run(sys.executable, "-m", "gliaflow.cli.repro", *arguments, expect=expect)
+        """`gliaflow repro`, kept by Prefect where the project has a server."""
+        kept = [] if "PREFECT_API_URL" in self.environment else ["--no-prefect"]
+        return self.gliaflow("repro", *kept, *arguments, expect=expect)
 
     def dvc(self, *arguments: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """`dvc`."""
@@ -101,13 +109,14 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def environment(home: Path, api: str) -> dict[str, str]:
+def environment(home: Path, api: str | None = None) -> dict[str, str]:
     """That of a user who activated the environment, whose Prefect and machine slots are the test's."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "PATH") if name in os.environ}
     git = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    own = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api, "GLIAFLOW_SLOTS": str(home / "slots")}
+    own = {"PREFECT_HOME": str(home), "GLIAFLOW_SLOTS": str(home / "slots")}
+    own |= {"PREFECT_API_URL": api} if api else {}
     quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-    path = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]), "PYTHONPATH": str(ROOT)}
+    path = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]), "PYTHONPATH": str(SOURCE)}
     return {**kept, **git, **own, **quiet, **path, "GIT_CONFIG_GLOBAL": os.devnull}
 
 
@@ -129,10 +138,10 @@ def stock(root: Path, targets: list[str] | None = None, **flags: Any) -> list[st
         os.chdir(before)
 
 
-def ours(root: Path, targets: list[str] | None = None, **flags: Any) -> list[str] | str:
-    """The same of the flow."""
+def ours(root: Path, targets: list[str] | None = None, prefect: bool = False, **flags: Any) -> list[str] | str:
+    """The same of the engine."""
     try:
-        return reproduce(root, targets, jobs=3, **flags)
+        return reproduce(root, targets, jobs=3, prefect=prefect, **flags)
     except ReproductionError as error:
         return str(error)
 

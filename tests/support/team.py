@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from tests.support.repos import ROOT, Project, environment, soon
+from tests.support.repos import GLIAFLOW, ROOT, Project, environment, soon
 
 IDENTITY = ("GIT_AUTHOR", "GIT_COMMITTER")  # which a host has none of
 LEASE_SECONDS = 6  # short: a test waits for it
@@ -89,7 +89,7 @@ class Host:
         nobody = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.useConfigOnly", "GIT_CONFIG_VALUE_0": "true"}
         variables = {name: value for name, value in variables.items() if not name.startswith(IDENTITY)} | nobody
         variables.pop("PYTHONPATH")
-        line = [sys.executable, "-m", "gliaflow.team.setup", "worker", self.pool]
+        line = [*GLIAFLOW, "worker", self.pool]
         with (self.folder / "worker.log").open("ab") as log:
             self.worker = psutil.Popen(line, cwd=ROOT, env=variables, stdout=log, stderr=log)
         return self
@@ -172,7 +172,7 @@ def team(folder: Path, database: str) -> Iterator[Team]:
     made = Team(folder, server, origin)
     try:
         server.start()
-        line = [sys.executable, "-m", "gliaflow.team.setup", "deploy", "--repository", str(origin)]
+        line = [*GLIAFLOW, "deploy", "--repository", str(origin)]
         said = subprocess.run(
             line, cwd=ROOT, env=environment(folder / "home", server.url), check=True, capture_output=True, timeout=120
         ).stdout.decode()

@@ -1,124 +1,72 @@
-"""The stages of a `dvc.yaml`, side by side, each a Prefect task: what `dvc repro` does, leaving what it would leave."""
+"""`gliaflow repro` and `gliaflow status`."""
 
 import gc
-import os
-import sys
-from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
-from dvc.exceptions import DvcException, ReproductionError
 
-from gliaflow.core import explain
-from gliaflow.machine.slots import Slots
-from gliaflow.workspace.fallback import Fallback
-from gliaflow.core.options import CommandLine, Flags, StageFailed, not_reproduced
-from gliaflow.cli.screen import Screen
-from gliaflow.core.scheduler import Walk
-from stages.command import run
-from gliaflow.errors import UserError, one_line
+from gliaflow.core.options import Options
 
-if TYPE_CHECKING:
-    from gliaflow.hosts.pools import Pools
-    from gliaflow.workspace.workspace import Workspace
-
-UP_TO_DATE = "Data and pipelines are up to date."
+Switch = Annotated[bool, Parameter(negative="")]
 
 
-def reproduce(
-    root: Path | str = ".",
-    targets: Iterable[str] | str | None = None,
-    *,
-    jobs: int | None = None,
-    fallback: bool = False,
-    pools: bool = False,
-    screen: Screen | None = None,
-    **flags: Any,
-) -> list[str]:
-    """Do what `dvc.repo.Repo.reproduce` does, with independent stages side by side; `flags` are its keywords.
+@dataclass(frozen=True)
+class Flags:
+    """The flags of `dvc repro`, by its names."""
 
-    `jobs` is the number of CPU slots, by default that of this process's CPUs; `fallback` runs every stage through
-    `dvc repro -s`; with `pools` stages that ask for a work pool run on its hosts. The working directory is `root` until
-    the end. Inside of a Prefect flow the stages become tasks of it, else of a flow of their own, for which a server is
-    started if none is configured; when no stage changed there is no flow.
+    force: Annotated[Switch, Parameter(alias="-f")] = False
+    """Run stages even if nothing changed."""
+    interactive: Annotated[Switch, Parameter(alias="-i")] = False
+    """Ask before each stage; one at a time."""
+    single_item: Annotated[Switch, Parameter(alias="-s")] = False
+    """Only the targets, without what they depend on; one at a time."""
+    pipeline: Annotated[Switch, Parameter(alias="-p")] = False
+    """The whole pipelines of the targets."""
+    all_pipelines: Annotated[Switch, Parameter(alias="-P")] = False
+    """All pipelines of the repository."""
+    recursive: Annotated[Switch, Parameter(alias="-R")] = False
+    """All stages below the folders that the targets name."""
+    downstream: Switch = False
+    """Begin at the targets and run what depends on them."""
+    force_downstream: Switch = False
+    """Run all that depends on a stage that ran, changed or not."""
+    pull: Switch = False
+    """Fetch from the remote what is missing."""
+    allow_missing: Switch = False
+    """Skip stages whose data is missing if nothing else changed."""
+    dry: Switch = False
+    """Only tell what would run, and why."""
+    keep_going: Annotated[Switch, Parameter(alias="-k")] = False
+    """After a failure, run all that does not depend on it."""
+    ignore_errors: Switch = False
+    """After a failure, run even what depends on it."""
+    glob: Switch = False
+    """Targets may hold wildcards."""
+    no_commit: Switch = False
+    """Do not put outputs into the cache."""
+    no_run_cache: Switch = False
+    """Run stages even if their result is in the run-cache."""
 
-    Returns:
-        The addresses of the stages that ran or were restored, in the order in which DVC returns them.
-
-    Raises:
-        dvc.exceptions.DvcException: as DVC does; ReproductionError when stages failed.
-        UserError: what the user must mend.
-    """
-    if jobs is not None and jobs < 1:
-        raise UserError(f"jobs is {jobs}; at least one stage must be able to run")
-    if pools and (fallback or flags.get("no_commit") or flags.get("interactive")):
-        raise UserError("--pools does not go with --fallback, --no-commit or --interactive; leave one of them out")
-    screen = screen or Screen(quiet=True)
-    kind = Fallback if fallback else _workspace()
-    with kind(root, Flags(**flags), screen.say) as workspace:
-        graph = workspace.plan(targets)
-        if not isinstance(workspace, Fallback) and workspace.flags.dry:
-            return explain.dry(workspace, graph, screen)
-        elsewhere = _pools(workspace) if pools else None
-        walk = Walk(workspace, graph, Slots(jobs or len(os.sched_getaffinity(0))), screen, elsewhere)
-        if not _in_a_flow() and walk.nothing_to_do():
-            screen.say(UP_TO_DATE)
-        else:
-            _run(walk, screen)
-        screen.summary(list(walk.rows.values()))
-        if walk.failures and workspace.flags.on_error != "ignore":
-            several = workspace.flags.on_error == "keep-going"
-            failed = walk.failures if several else walk.failures[:1]
-            raised = not_reproduced(failed, walk.rows[failed[0]].error)
-            if several:
-                raised.__cause__ = None  # as DVC does; it stays the context
-            raise raised
-        return walk.reproduced
+    def options(self) -> Options:
+        """As the keywords of `dvc.repo.Repo.reproduce`."""
+        given = asdict(self)
+        keep_going, ignore = given.pop("keep_going"), given.pop("ignore_errors")
+        run_cache = not given.pop("no_run_cache")
+        return Options(
+            **given, run_cache=run_cache, on_error="ignore" if ignore else "keep-going" if keep_going else "fail"
+        )
 
 
-def _in_a_flow() -> bool:
-    context = sys.modules.get("prefect.context")  # what nobody has imported has no flow
-    return bool(context and context.FlowRunContext.get())
-
-
-def _run(walk: Walk, screen: Screen) -> None:
-    from gliaflow.flow.session import prefect  # a second of imports, for those who have something to do
-    from gliaflow.flow.tasks import body, flow_of_its_own
-
-    if gc.get_freeze_count():
-        gc.freeze()  # these too
-    if _in_a_flow():
-        body(walk)
-    else:
-        with prefect(), screen:
-            flow_of_its_own(walk)
-
-
-def _workspace() -> "type[Workspace]":
-    try:
-        from gliaflow.workspace.workspace import Workspace
-    except ImportError as error:
-        raise UserError(f"the internals of this DVC moved ({error}); run with --fallback, or take 3.67") from None
-    return Workspace
-
-
-def _pools(workspace: "Workspace | Fallback") -> "Pools":
-    from gliaflow.hosts.pools import Pools  # a second of imports, for those who ask for it
-
-    assert not isinstance(workspace, Fallback)
-    if workspace.flags.interactive:
-        raise UserError("--pools asks nobody: unset core.interactive in DVC's config")
-    return Pools(workspace)
-
-
-def main(
+def repro(
     *targets: str,
     repo: Path = Path(),
     jobs: Annotated[int | None, Parameter(alias="-j")] = None,
-    fallback: Annotated[bool, Parameter(negative="")] = False,
-    pools: Annotated[bool, Parameter(negative="")] = False,
-    options: Annotated[CommandLine, Parameter(name="*")] = CommandLine(),  # noqa: B008
+    fallback: Switch = False,
+    pools: Switch = False,
+    prefect: Annotated[bool, Parameter(negative="--no-prefect")] = True,
+    flags: Annotated[Flags, Parameter(name="*")] = Flags(),
 ) -> None:
     """Do what `dvc repro` does, with independent stages side by side. See `--dry` for what would run, and why.
 
@@ -134,21 +82,45 @@ def main(
         Run every stage through `dvc repro -s`, for a DVC whose internals moved: slower.
     pools
         Send stages whose `meta` names a pool to the hosts of that work pool.
+    prefect
+        Have Prefect keep the run; without, nothing of it is kept but what DVC keeps.
     """
+    from gliaflow import api
+    from gliaflow.cli.screen import Screen
+
+    options = flags.options()
+    if options.dry and not fallback:
+        status(*targets, repo=repo, flags=flags)
+        return
     if not fallback:
-        _workspace()
+        api.workspace_class()
     gc.freeze()  # what is loaded by now stays: nothing for the collector to look through, a tenth of the time
-    try:
-        reproduce(repo, targets, jobs=jobs, fallback=fallback, pools=pools, screen=Screen(), **options.flags())
-    except ReproductionError as error:
-        cause = error.__cause__ or error.__context__
-        passing = isinstance(cause, TimeoutError | ConnectionError | InterruptedError)
-        theirs = isinstance(cause, UserError | OSError) and not passing
-        reason = f": {cause}" if cause else ""
-        raise (UserError if theirs else StageFailed)(one_line(f"{error}{reason}")) from error
-    except DvcException as error:
-        raise UserError(one_line("; ".join([str(error), *getattr(error, "__notes__", [])]))) from error
+    with Screen() as screen:
+        report = api.reproduce(
+            repo,
+            targets,
+            options=options,
+            jobs=jobs,
+            executors=("pools",) if pools else (),
+            listener=screen,
+            fallback=fallback,
+            prefect=prefect,
+        )
+    report.raise_if_failed()
 
 
-if __name__ == "__main__":
-    run(main)
+def status(
+    *targets: str,
+    repo: Path = Path(),
+    flags: Annotated[Flags, Parameter(name="*")] = Flags(),
+) -> None:
+    """Tell what `gliaflow repro` would run, and why; nothing changes."""
+    from gliaflow import api
+    from gliaflow.core.report import Outcome
+
+    options = flags.options()
+    found = api.status(repo, targets, options=options)
+    for one in found:
+        print(one)
+    if options.pull and any(one.outcome is Outcome.RUN for one in found):
+        print("--dry did not look at the remote: --pull may fetch what is said here to run")

@@ -2,15 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from gliaflow.core.options import Outcome, Row
+from gliaflow.core.report import Began, Event, Line, Message, Outcome, Report, StageEnded, StageResult, Summary
 
 
 class Screen:
@@ -23,7 +22,6 @@ class Screen:
         self._live = Live(console=self.console, get_renderable=self._lines, refresh_per_second=4, transient=True)
         self._terminal = self.console.is_terminal
         self.quiet = quiet
-        self.rows: Sequence[Row] = ()  # what became of the stages, once all have ended
 
     def __enter__(self) -> "Screen":
         if self._terminal and not self.quiet:
@@ -43,14 +41,28 @@ class Screen:
                 self.console.file.write(f"{message}\n".encode(encoding, "replace").decode(encoding))  # at once: unmixed
                 self.console.file.flush()
 
-    def began(self, address: str, commands: Sequence[str]) -> None:
+    def hear(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case Message(text=text):
+                self.say(text)
+            case Began(address=address, commands=commands):
+                self._began(address, commands)
+            case Line(address=address, text=text, whole=whole):
+                self._line(address, text, whole)
+            case StageEnded(result=result):
+                self._ended(result)
+            case Summary(report=report):
+                self._summary(report)
+
+    def _began(self, address: str, commands: Sequence[str]) -> None:
         """A stage's commands start."""
         with self._lock:
             self._running[address] = (time.monotonic(), commands[0])
         for command in commands:
             self.say(f"{address} > {command}")
 
-    def line(self, address: str, text: str, whole: bool) -> None:
+    def _line(self, address: str, text: str, whole: bool) -> None:
         """A line of a stage, or, not `whole`, what stands so far on it."""
         with self._lock:
             since = self._running.get(address, (time.monotonic(), ""))[0]
@@ -58,22 +70,21 @@ class Screen:
         if whole and not self._terminal:
             self.say(f"{address} | {text}")
 
-    def ended(self, row: Row) -> None:
+    def _ended(self, result: StageResult) -> None:
         """A stage is done."""
         with self._lock:
-            self._running.pop(row.address, None)
-        if self._terminal and row.outcome is Outcome.FAILED:
-            for text in row.tail:
-                self.say(f"{row.address} | {text}")
-        if row.outcome is not Outcome.UNCHANGED:
-            seconds = f" in {row.seconds:.1f} s" if row.outcome is Outcome.RUN else ""
-            reason = f": {row.why}" if row.why else ""
-            self.say(f"{row.address}: {row.outcome.value}{seconds}{reason}")
+            self._running.pop(result.address, None)
+        if self._terminal and result.outcome is Outcome.FAILED:
+            for text in result.tail:
+                self.say(f"{result.address} | {text}")
+        if result.outcome is not Outcome.UNCHANGED:
+            seconds = f" in {result.seconds:.1f} s" if result.outcome is Outcome.RUN else ""
+            reason = f": {result.why}" if result.why else ""
+            self.say(f"{result.address}: {result.outcome.value}{seconds}{reason}")
 
-    def summary(self, rows: Sequence[Row]) -> None:
+    def _summary(self, report: Report) -> None:
         """How many stages came to what."""
-        self.rows = rows
-        counts = {outcome: sum(row.outcome is outcome for row in rows) for outcome in Outcome}
+        counts = {outcome: sum(result.outcome is outcome for result in report.results) for outcome in Outcome}
         self.say(", ".join(f"{number} {outcome.value}" for outcome, number in counts.items() if number))
 
     def _lines(self) -> Table:

@@ -45,7 +45,7 @@ def _phrases(change: Change) -> Iterator[str]:
         for name, old, new in differences(change.name, change.old, change.new):
             yield f"{name} {_value(old)} → {_value(new)}"
     elif change.what in ("dependency", "output"):
-        state = {"modified": "changed", "deleted": "is missing"}.get(change.new, f"is {change.new}")
+        state = {"modified": "changed", "deleted": "is missing"}.get(str(change.new), f"is {change.new}")
         yield f"{change.name} {state}"
     else:
         yield change.name

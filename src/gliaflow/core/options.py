@@ -42,8 +42,7 @@ class Options:
     """Put no outputs into the cache."""
 
     def __post_init__(self) -> None:
-        if self.on_error not in ("fail", "keep-going", "ignore"):
-            raise ValueError(f"on_error is {self.on_error!r}; it must be 'fail', 'keep-going' or 'ignore'")
+        assert self.on_error in ("fail", "keep-going", "ignore"), f"on_error is {self.on_error!r}"  # as in DVC
 
     @property
     def alone(self) -> bool:

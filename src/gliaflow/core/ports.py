@@ -1,7 +1,7 @@
 """The doors of the scheduler: what it asks of a workspace, of an executor and of a listener, and what passes through.
 
-Whoever implements one of the protocols here can be scheduled: DVC's workspace or the fallback; processes of this host or
-the hosts of a work pool; a terminal or Prefect.
+Whoever implements a protocol of this module can stand behind it: DVC's workspace or the fallback; processes of this
+host or the hosts of a work pool; a terminal or Prefect.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -96,6 +96,14 @@ class Workspace(Protocol):
 
     def plan(self, targets: Iterable[str] = ()) -> Graph:
         """The stages that DVC would reproduce for `targets`."""
+        ...
+
+    def check_travels(self, addresses: Iterable[str]) -> None:
+        """Look for what keeps these stages from running in another workspace, before anything runs.
+
+        Raises:
+            UserError: the user must change something first.
+        """
         ...
 
     def unchanged(self, address: str) -> bool:

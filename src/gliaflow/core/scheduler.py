@@ -1,7 +1,7 @@
 """Which stage is next, where it runs, and what its end means for the others.
 
-One thread, the scheduler's, prepares stages and settles them; each stage that has to run is a `Job`, for a thread of its
-own. A stage is blocked until its upstreams are settled, then ready; prepared, it waits for an executor's lease; then it
+One thread, the scheduler's, prepares stages and settles them. Each stage that has to run is a `Job`, for a thread of
+its own. A stage is blocked until its upstreams are settled, then ready; prepared, it waits for an executor's lease; then it
 runs. The scheduler knows DVC, processes and Prefect only through the doors of `ports`.
 """
 
@@ -86,8 +86,7 @@ class Scheduler:
         self._dispatch = dispatch or self._in_a_thread
         try:
             for executor in self._all_executors:
-                if accepted := [one for one in self.graph.stages if self._executors[one.address] is executor]:
-                    executor.check(accepted)
+                self._check(executor)
             while len(self.results) < len(self.graph.stages):
                 if not self._step():
                     self._receive(POLL_SECONDS if self._waiting or self._blocked else None)
@@ -99,6 +98,13 @@ class Scheduler:
         finally:
             self._end()
         return self.report
+
+    def _check(self, executor: Executor) -> None:
+        accepted = [one for one in self.graph.stages if self._executors[one.address] is executor]
+        if accepted:
+            executor.check(accepted)
+            if executor.travels:
+                self._around.workspace.check_travels([one.address for one in accepted])
 
     def cancel(self) -> None:
         """End the run as an interrupt would; from any thread."""
@@ -228,14 +234,13 @@ class Scheduler:
         job = Job(self._around, executor, task, lease)
         try:
             if self._around.workspace.claim(address, executor.travels):
-                self.running[address] = job
                 self._dispatch(stage, job)
+                self.running[address] = job
                 return
             self._ready.append(address)
         except NotYet as reason:
             self._block(address, str(reason))
         except Exception as error:
-            self.running.pop(address, None)
             job.release()
             self._fail(address, error)
         job.release()

@@ -16,7 +16,7 @@ from prefect.states import Cancelled
 from gliaflow.errors import UserError
 
 
-def seconds(text: str) -> float:
+def lease_seconds(text: str) -> float:
     """For how long there may be no sign of life before a stage is lost.
 
     Raises:
@@ -31,7 +31,7 @@ def seconds(text: str) -> float:
     return found
 
 
-LEASE_SECONDS = seconds(os.environ.get("GLIAFLOW_LEASE_SECONDS") or "60")
+LEASE_SECONDS = lease_seconds(os.environ.get("GLIAFLOW_LEASE_SECONDS") or "60")
 BEAT_SECONDS = LEASE_SECONDS / 6  # between two of them
 
 
@@ -66,18 +66,18 @@ def beating() -> Iterator[None]:
         over.set()
 
 
-class Pulse:
+class Silence:
     """For how long nothing was heard of a run, by this host's clock alone."""
 
     def __init__(self) -> None:
         self._last, self._since = None, time.monotonic()  # type: datetime | None, float
 
-    def silence(self, updated: "datetime | None") -> float:
+    def seconds(self, updated: "datetime | None") -> float:
         """Seconds since the server's record of the run changed last, which now reads `updated`."""
         if updated != self._last:
             self._last, self._since = updated, time.monotonic()
         return time.monotonic() - self._since
 
-    def missed(self) -> None:
-        """The server does not answer, so that nothing can be heard."""
+    def reset(self) -> None:
+        """Count anew: the server does not answer, so that nothing can be heard."""
         self._since = time.monotonic()

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from gliaflow.machine.retry import retry
-from gliaflow.machine.git import WHO, git, remote
 from gliaflow.errors import UserError
+from gliaflow.machine.git import WHO, git, remote
+from gliaflow.machine.retry import retry
 
 REFS = "refs/gliaflow"
 DATED = re.compile(rf"^{REFS}/(\d{{4}}-\d\d-\d\d)/")

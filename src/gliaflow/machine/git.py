@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -42,6 +41,15 @@ def remote(root: Path | str) -> str | None:
     return "origin" if "origin" in names else next(iter(names), None)
 
 
+def top(root: Path | str) -> Path:
+    """The root of the git repository that the folder `root` lies in.
+
+    Raises:
+        UserError: it lies in none.
+    """
+    return Path(git(root, "rev-parse", "--show-toplevel").stdout.rstrip("\n"))
+
+
 def git(
     root: Path | str,
     *line: str,
@@ -57,9 +65,15 @@ def git(
         TransientError: so it did, `far`, and not for a reason that lasts; or it took too long.
     """
     quiet = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", "LANGUAGE": ""}  # nobody answers; English is read here
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    pipes["stdin"] = subprocess.DEVNULL if input is None else subprocess.PIPE
-    with subprocess.Popen(["git", *line], cwd=root, env={**os.environ, **quiet, **(env or {})}, **pipes) as process:
+    with subprocess.Popen(
+        ["git", *line],
+        cwd=root,
+        env={**os.environ, **quiet, **(env or {})},
+        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         running.add(process)
         try:
             output, errors = process.communicate(input, FAR_SECONDS if far else None)

@@ -9,18 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from gliaflow.machine.lines import Lines
 from gliaflow.machine.supervisor import readable
 
 DRAIN_SECONDS = 2.0  # how long the output of a stage that has ended may stay open
 CANNOT_RUN = 127  # a shell's exit code for a command that is not there
 LOST = -signal.SIGKILL  # the exit code of a process whose warden was killed
+LONGEST_LINE = 1 << 16  # bytes; a longer one is cut into several
 
 
 @dataclass(frozen=True)
-class Ended:
+class Exit:
     """How a stage's commands ended."""
 
     code: int  # exit code of the last one that ran; −N where signal N ended it
@@ -47,7 +46,7 @@ class Process:
         self._stopping = threading.Event()
         self.pid = 0  # the warden's: alive as long as anything of the stage is
 
-    def run(self, on_line: Callable[[str, bool], None], timeout: float | None = None) -> Ended:
+    def run(self, on_line: Callable[[str, bool], None], timeout: float | None = None) -> Exit:
         """Run the commands one after another; the first that fails is the last.
 
         `on_line` gets each line, and with False what stands so far on one that is not finished: a progress bar.
@@ -57,7 +56,7 @@ class Process:
         self._say(go=True)
         while self._code is None or not closed:
             wait = 0.2 if deadline is None else min(0.2, max(deadline - time.monotonic(), 0.0))
-            sources: list[Any] = [] if closed else [self._output]
+            sources: list[int | socket.socket] = [] if closed else [self._output]
             sources += [self._link] if self._code is None else []
             ready = readable(sources, wait)
             if self._output in ready:
@@ -73,7 +72,7 @@ class Process:
                 self.stop(signal.SIGTERM)
         text.feed(b"", last=True)
         self.close()
-        return Ended(self._code, self._begun[-1], timed_out, self._left)
+        return Exit(self._code, self._begun[-1], timed_out, self._left)
 
     def stop(self, number: int) -> None:
         """Signal every process of the stage, and kill what is left after the grace; returns at once."""
@@ -87,7 +86,7 @@ class Process:
             self._link.close()
             os.close(self._output)
 
-    def begin(self, request: Mapping[str, Any]) -> None:
+    def begin(self, request: Mapping[str, object]) -> None:
         """Hand the warden its work and learn its pid."""
         self._say(**request)
         while not self.pid:
@@ -95,7 +94,7 @@ class Process:
             if self._code is not None:
                 raise ConnectionError("the supervisor of the stages' processes is gone")
 
-    def _say(self, **what: Any) -> None:
+    def _say(self, **what: object) -> None:
         with suppress(OSError):  # the warden was killed; `_hear` finds out
             self._link.sendall(json.dumps(what).encode() + b"\n")
 
@@ -112,3 +111,27 @@ class Process:
             self._over = said.get("over", self._over)
             self._code = said.get("code", self._code)
             self._left = said.get("left", 0)
+
+
+class Lines:
+    """Bytes into lines; what a carriage return overwrites is shown but is no line."""
+
+    def __init__(self, on_line: Callable[[str, bool], None]) -> None:
+        self._on_line, self._rest = on_line, b""
+
+    def feed(self, data: bytes, last: bool = False) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._rest = self._rest[self._rest.rstrip(b"\r").rfind(b"\r") + 1 :]
+        while len(self._rest) > LONGEST_LINE:
+            lines.append(self._rest[:LONGEST_LINE])
+            self._rest = self._rest[LONGEST_LINE:]
+        if last and self._rest:
+            lines.append(self._rest)
+        for line in lines:
+            self._on_line(self._visible(line), True)
+        if data and (unfinished := self._visible(self._rest)):
+            self._on_line(unfinished, False)
+
+    @staticmethod
+    def _visible(line: bytes) -> str:
+        return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")

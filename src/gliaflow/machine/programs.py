@@ -1,57 +1,16 @@
-"""What can be wrong with what a stage reads and runs, for the user to mend."""
+"""Whether the program that a stage runs is there, before anything of the stage is touched."""
 
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from gliaflow.errors import BadInput, UserError
+from gliaflow.errors import UserError
 
 FIRST_WORD = re.compile(r"\s*(?:[A-Za-z_]\w*=[\w./:-]*\s+)*([\w./+-]+)(?=\s|$)(?!\s*\()")
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh")  # that have `command -v`
 MAY_FAIL = re.compile(r"[;|\n]|(?<!&)&(?!&)")  # a line that goes on after its first program
-
-Signature = tuple[int, int, int]
-
-
-class Missing(UserError):
-    """A stage reads what is not there."""
-
-    def __init__(self, address: str, path: str, maker: str | None) -> None:
-        declared = f"; '{maker}', which makes it, did not: run that, or get it by `dvc checkout` or `dvc pull`"
-        undeclared = (
-            " and which no stage declares as an output: list it under the outs of the stage that makes it, or put it "
-            "there"
-        )
-        super().__init__(f"stage '{address}' reads '{path}', which is not there{declared if maker else undeclared}")
-
-
-class Unclear(BadInput):
-    """Nobody knows what a stage read."""
-
-    def __init__(self, address: str, path: str, newest: str) -> None:
-        super().__init__(
-            f"stage '{address}': '{path}'{newest} changed while it ran, so nobody knows which of the two it read; "
-            "nothing was recorded: run it again"
-        )
-
-
-def changed_meanwhile(address: str, path: str) -> str:
-    """The warning about a source that something wrote after the run began."""
-    return (
-        f"'{path}', which stage '{address}' reads, changed since this run began: if a stage makes it, list it under "
-        "the outs of that stage, or the two may run side by side"
-    )
-
-
-def signature(path: str) -> Signature | None:
-    """What changes when a file is written; None if it is not there."""
-    with suppress(OSError):
-        found = Path(path).stat()
-        return found.st_mtime_ns, found.st_size, found.st_ino
-    return None
 
 
 def check_program(line: str, shell: str, cwd: str, environment: Mapping[str, str]) -> None:

@@ -12,8 +12,12 @@ WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 T = TypeVar("T")
 
 
-def retry(action: Callable[[], T], waits: Sequence[float] = WAITS_SECONDS) -> T:
+def retry(
+    action: Callable[[], T], waits: Sequence[float] = WAITS_SECONDS, lasting: tuple[type[Exception], ...] = ()
+) -> T:
     """What `action` returns, called again after each of `waits` in seconds if it raises.
+
+    After an error of `lasting`, as after one of `LASTING`, no further try would help.
 
     Raises:
         UserError: the action did; no further try would change that.
@@ -22,13 +26,13 @@ def retry(action: Callable[[], T], waits: Sequence[float] = WAITS_SECONDS) -> T:
     for wait in waits:
         try:
             return action()
-        except LASTING:
+        except (*LASTING, *lasting):
             raise
         except Exception:
             time.sleep(wait)
     try:
         return action()
-    except (*LASTING, TransientError):
+    except (*LASTING, *lasting, TransientError):
         raise
     except Exception as error:
         raise TransientError(one_line(f"{type(error).__name__}: {error}")) from error

@@ -6,12 +6,14 @@ A lock belongs to an open file, which the stage's warden holds too: a slot is fr
 import contextlib
 import fcntl
 import os
+import re
+import shutil
+import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gliaflow.machine.gpus import Gpu, visible_gpus
 from gliaflow.core.settings import Settings
 
 FOLDER = "GLIAFLOW_SLOTS"  # names the folder of the locks, for flows that must not share this machine's
@@ -23,10 +25,19 @@ THREADS = (
     "VECLIB_MAXIMUM_THREADS",
 )
 NO_GPU = "no-gpu"  # the slot of stages that ask for a GPU where there is none
+LISTED = re.compile(r"^(?:GPU )?(\d+)\s*[,:].*?((?:GPU|MIG)-[\w-]+)?\)?\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Lease:
+class Gpu:
+    """A GPU as CUDA_VISIBLE_DEVICES calls it, and the name of its lock, the same for every flow."""
+
+    name: str
+    lock: str
+
+
+@dataclass(frozen=True)
+class SlotLease:
     """Slots that are held until they are released, or until all holders of the descriptors have ended."""
 
     descriptors: tuple[int, ...]
@@ -50,7 +61,7 @@ class Slots:
         with contextlib.suppress(PermissionError):  # another user's
             self._folder.chmod(0o1777)
 
-    def acquire(self, settings: Settings) -> Lease | None:
+    def acquire(self, settings: Settings) -> SlotLease | None:
         """Take what a stage asks for, or nothing and return None. It gets at most all that there is."""
         held: list[int] = []
         found: list[Gpu] = []
@@ -66,7 +77,7 @@ class Slots:
                     found.append(gpu)
             if len(held) == cpus + gpus:
                 taken, held = tuple(held), []
-                return Lease(taken, self._exports(settings, found))
+                return SlotLease(taken, self._exports(settings, found))
             return None
         finally:
             for descriptor in held:
@@ -99,3 +110,39 @@ def _open(path: Path) -> int:
         with contextlib.suppress(PermissionError):
             os.fchmod(descriptor, 0o666)
         return descriptor
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # macOS has it not
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def visible_gpus(environment: Mapping[str, str]) -> Iterator[Gpu]:
+    """The GPUs that CUDA_VISIBLE_DEVICES names, by index or UUID; where it is not set, all that nvidia-smi lists."""
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None and not chosen.strip():
+        return
+    uuids, seen = _listed(environment), set[str]()
+    names = uuids if chosen is None else [name.strip() for name in chosen.split(",")]
+    for name in names:
+        if not name or (name.lstrip("-").isdigit() and name not in uuids):
+            return  # to CUDA, too, an index that is not there ends the list
+        full = uuids.get(name) or next((uuid for uuid in uuids.values() if uuid.startswith(name)), name)
+        if full not in seen:
+            seen.add(full)
+            yield Gpu(name, f"gpu-{full}".replace("/", "-"))
+
+
+def _listed(environment: Mapping[str, str]) -> dict[str, str]:
+    """Index → UUID of every GPU."""
+    program = shutil.which("nvidia-smi", path=environment.get("PATH"))
+    if program is None:
+        return {}
+    line = [program, "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        shown = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True, env=dict(environment))
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {index: uuid or index for index, uuid in LISTED.findall(shown.stdout)}

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 MAX_FDS = 200  # in one message; a request that has more comes in several
 PR_SET_CHILD_SUBREAPER = 36
@@ -26,6 +26,17 @@ IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LIBC = ctypes.CDLL(None, use_errno=True)
 POLL_SECONDS = 0.02  # between two looks at what is left
 CANNOT_RUN = 127  # what a shell reports for a command that is not there
+
+
+class Request(TypedDict, total=False):
+    """What a run tells a warden: first its work, then the word to go, or to stop with a signal."""
+
+    commands: list[list[str]]
+    cwd: str
+    env: dict[str, str]
+    grace: float
+    go: bool
+    stop: int
 
 
 def adopt_orphans() -> None:
@@ -77,9 +88,10 @@ def wake_on_children() -> socket.socket:
     return woken
 
 
-def readable(sources: Iterable[Any], seconds: float | None) -> list[Any]:
+def readable(sources: Iterable[int | socket.socket], seconds: float | None) -> list[int | socket.socket]:
     """Those that can be read from; unlike select, with file descriptors of any number."""
-    poll, by_number = select.poll(), {}
+    poll = select.poll()
+    by_number: dict[int, int | socket.socket] = {}
     for source in sources:
         number = source if isinstance(source, int) else source.fileno()
         by_number[number] = source
@@ -198,7 +210,7 @@ class Warden:
             time.sleep(POLL_SECONDS)
         return left
 
-    def hear(self) -> Any:
+    def hear(self) -> Request | None:
         """What the flow says next; None once it is gone."""
         while b"\n" not in self.unread:
             try:
@@ -209,7 +221,8 @@ class Warden:
                 return None
             self.unread += more
         line, self.unread = self.unread.split(b"\n", 1)
-        return json.loads(line)
+        found: Request = json.loads(line)
+        return found
 
     def say(self, **what: object) -> None:
         with contextlib.suppress(OSError):  # nobody listens any more

@@ -19,12 +19,12 @@ from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
 from dvc_objects.errors import ObjectFormatError
 from dvc_objects.fs.utils import tmp_fname
 
-from gliaflow.store import files as depot
 from gliaflow.errors import TransientError, UserError, one_line
+from gliaflow.store import files as depot
 
 T = TypeVar("T")
 LEGACY = "md5-dos2unix"  # the name of the store beside which DVC keeps its records
-MEND = "`python -m gliaflow.cli.share push --verify` mends it from where it is whole"
+MEND = "`gliaflow push --verify` mends it from where it is whole"
 
 
 class Record(NamedTuple):

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from gliaflow.machine.retry import retry
-from gliaflow.machine.git import git
 from gliaflow.errors import UserError
+from gliaflow.machine.git import git
+from gliaflow.machine.retry import retry
 
 FOLDER = "GLIAFLOW_WORKSPACES"  # names the folder that they are kept in
 WANTED = "refs/gliaflow/wanted"

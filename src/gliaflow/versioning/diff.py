@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from gliaflow.versioning import versions
-from gliaflow.flow.artifacts import flat
 from gliaflow.errors import BadInput, one_line
+from gliaflow.flow.artifacts import flat
+from gliaflow.versioning import versions
 
 if TYPE_CHECKING:
     import numpy as np

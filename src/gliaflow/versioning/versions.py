@@ -9,26 +9,23 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Collection, Iterator
-from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
 from dvc_data.hashfile.tree import Tree
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from gliaflow.store import files as depot
+from gliaflow.errors import UserError
 from gliaflow.machine import git as run_git
-from gliaflow.machine.retry import retry
-from gliaflow.store.records import MEND, Remote, cache_of
 from gliaflow.machine.git import git
+from gliaflow.machine.retry import retry
+from gliaflow.store import files as depot
+from gliaflow.store.records import MEND, Remote, cache_of
 from stages.atomic import staged
-from gliaflow.errors import UserError, one_line
 
 TITLE = "Data version"
 LONGEST = 100  # characters of a name: with what git adds it must name a file

@@ -1,7 +1,9 @@
-"""Why DVC would run a stage."""
+"""What changed of what a stage reads: why DVC would run it, and what must not change while it runs."""
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -9,9 +11,13 @@ from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 
 from gliaflow.core.explain import ABSENT
+from gliaflow.core.ports import Missing
+from gliaflow.core.report import Change
+from gliaflow.errors import BadInput
 from gliaflow.workspace.lockfile import has_entry
-from gliaflow.core.options import Change
+from gliaflow.workspace.plan import is_file
 
+Signature = tuple[int, int, int]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -50,3 +56,53 @@ def _of_dependency(dep: Any, coming: Mapping[str, Any]) -> list[Change]:
 def _as_recorded(value: Any) -> Any:
     """A tuple, which a parameter in a Python file may be, is a list in dvc.lock."""
     return list(value) if isinstance(value, tuple) else value
+
+
+class NotThere(Missing):
+    """A stage reads what is not there."""
+
+    def __init__(self, address: str, path: str, maker: str | None) -> None:
+        declared = f"; '{maker}', which makes it, did not: run that, or get it by `dvc checkout` or `dvc pull`"
+        undeclared = (
+            " and which no stage declares as an output: list it under the outs of the stage that makes it, or put it "
+            "there"
+        )
+        super().__init__(f"stage '{address}' reads '{path}', which is not there{declared if maker else undeclared}")
+
+
+class Unclear(BadInput):
+    """Nobody knows what a stage read."""
+
+    def __init__(self, address: str, path: str, newest: str) -> None:
+        super().__init__(
+            f"stage '{address}': '{path}'{newest} changed while it ran, so nobody knows which of the two it read; "
+            "nothing was recorded: run it again"
+        )
+
+
+def changed_meanwhile(address: str, path: str) -> str:
+    """The warning about a source that something wrote after the run began."""
+    return (
+        f"'{path}', which stage '{address}' reads, changed since this run began: if a stage makes it, list it under "
+        "the outs of that stage, or the two may run side by side"
+    )
+
+
+def signature(path: str) -> Signature | None:
+    """What changes when a file is written; None if it is not there."""
+    with suppress(OSError):
+        found = Path(path).stat()
+        return found.st_mtime_ns, found.st_size, found.st_ino
+    return None
+
+
+def newest(repo: Any, dep: Any) -> str:
+    """Of a folder that changed: which file in it was the last to, in brackets; of all else nothing."""
+    if not is_file(dep) or not Path(dep.fs_path).is_dir():
+        return ""
+    files = repo.dvcignore.find(dep.fs, dep.fs_path)
+    found = max(files, key=lambda path: Path(path).lstat().st_mtime_ns, default=None)
+    if found is None:
+        return " (which is empty now)"
+    hint = ", which .dvcignore could list" if "__pycache__" in found else ""
+    return f" (its newest file is '{os.path.relpath(found)}'{hint})"

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from dvc.exceptions import DvcException
 from ruamel.yaml import YAML
 
 from gliaflow.core.graph import Graph, Stage
+from gliaflow.core.options import Options
+from gliaflow.core.ports import Commands, Foreseen, NotYet, Prepared, Reply
+from gliaflow.core.report import Outcome
 from gliaflow.core.settings import settings
-from gliaflow.core.options import Change, Commands, Flags, NotYet, Outcome
 from gliaflow.errors import UserError, one_line
 
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
@@ -34,12 +36,12 @@ class Fallback:
 
     _one_at_a_time = threading.RLock()
 
-    def __init__(self, root: Path | str = ".", flags: Flags | None = None, say: Callable[[str], None] = print) -> None:
-        self.flags, self.say, self._root = flags or Flags(), say, Path(root)
-        self.changes: dict[str, list[Change]] = {}
-        self.has_metrics = True
+    def __init__(
+        self, root: Path | str = ".", options: Options | None = None, say: Callable[[str], None] = print
+    ) -> None:
+        self.options, self._say, self._root = options or Options(), say, Path(root)
         for name in REFUSED:
-            if getattr(self.flags, name):
+            if getattr(self.options, name):
                 raise UserError(f"--{name.replace('_', '-')} does not go with --fallback; use `dvc repro` for it")
 
     def __enter__(self) -> "Fallback":
@@ -52,64 +54,83 @@ class Fallback:
         os.chdir(self._before)
         self._one_at_a_time.release()
 
-    def plan(self, targets: Iterable[str] | str | None = None) -> Graph:
+    def plan(self, targets: Iterable[str] = ()) -> Graph:
         """What DVC draws for `targets`, each stage after its upstreams."""
-        named = [targets] if isinstance(targets, str) else list(targets or ["dvc.yaml"])
-        asked = [[]] if self.flags.all_pipelines else [[name] for name in named]
+        named = list(targets) or ["dvc.yaml"]
+        asked = [[]] if self.options.all_pipelines else [[name] for name in named]
         drawn = "\n".join(_dvc("dag", "--dot", *one) for one in asked)
         upstreams: dict[str, list[str]] = {name: [] for name in NODE.findall(drawn)}
         for upstream, name in EDGE.findall(drawn):
             upstreams[name] += [upstream] if upstream not in upstreams[name] else []
-        if self.flags.alone:
+        if self.options.alone:
             upstreams = {name: [] for name in upstreams if name.split("@")[0] in named or name in named}
         order: dict[str, None] = {}
         for name in upstreams:
             _after_its_upstreams(name, upstreams, order)
         wanted = {name: settings(_meta(name), f"stage '{name}'") for name in order}
-        return Graph(tuple(Stage(name, tuple(upstreams[name]), wanted[name]) for name in order))
+        return Graph(tuple(Stage(name, tuple(upstreams[name]), wanted[name], metrics=True) for name in order))
+
+    def check_travels(self, addresses: Iterable[str]) -> None:
+        """`dvc repro` runs here alone.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"{', '.join(map(repr, addresses))} cannot run on other hosts with --fallback: leave it out")
 
     def unchanged(self, address: str) -> bool:
-        """Whether DVC has nothing to say of the stage."""
-        return not self.flags.force and json.loads(_dvc("status", "--json", address) or "{}") == {}
+        """Whether DVC has nothing to tell of the stage."""
+        return not self.options.force and json.loads(_dvc("status", "--json", address) or "{}") == {}
 
-    def begin(self, address: str, force: bool = False, here: bool = True) -> Outcome:  # noqa: ARG002
+    def forecast(self, address: str, coming: Mapping[str, object]) -> Foreseen:  # noqa: ARG002
+        """Whether DVC would run the stage; why is not looked at."""
+        return Foreseen(not self.unchanged(address))
+
+    def prepare(self, address: str, force: bool = False, travels: bool = False) -> Prepared:
         """Ask DVC whether the stage changed."""
+        assert not travels
         try:
-            return Outcome.UNCHANGED if not force and self.unchanged(address) else Outcome.RUN
+            if not force and self.unchanged(address):
+                return Prepared(Outcome.UNCHANGED)
+            return Prepared(Outcome.RUN, commands=self._commands(address))
         except DvcException as error:
             if "is busy" in str(error):
                 raise NotYet(str(error)) from None
             raise
 
-    def commands(self, address: str) -> Commands:
+    def _commands(self, address: str) -> Commands:
         """`dvc repro` of this stage alone."""
-        flags = [flag for name, flag in PASSED_ON.items() if getattr(self.flags, name)]
-        line = [*DVC, "repro", "--single-item", *flags, *([] if self.flags.run_cache else ["--no-run-cache"]), address]
+        flags = [flag for name, flag in PASSED_ON.items() if getattr(self.options, name)]
+        flags += [] if self.options.run_cache else ["--no-run-cache"]
+        line = [*DVC, "repro", "--single-item", *flags, address]
         return Commands([f"dvc repro --single-item {address}"], [line], str(Path.cwd()), dict(os.environ))
 
-    def finish(self, address: str) -> dict[str, str]:
-        """DVC recorded the stage."""
-        return self.outputs(address)
+    def claim(self, address: str, travels: bool = False) -> bool:  # noqa: ARG002
+        """DVC looks again."""
+        return True
+
+    def finish(self, address: str, reply: Reply | None = None) -> dict[str, str]:  # noqa: ARG002
+        """DVC recorded the stage; its outputs are not looked at."""
+        return {}
 
     def hold(self, address: str, pid: int) -> None:
         """DVC holds the paths."""
 
-    def settle(self, _address: str) -> dict[str, Exception]:
+    def release(self, address: str) -> None:
+        """DVC gives the paths back."""
+
+    def clear(self, address: str) -> None:
+        """DVC removes the outputs."""
+
+    def discard(self, address: str) -> None:
+        """DVC removes the outputs."""
+
+    def settle(self, address: str) -> dict[str, Exception]:  # noqa: ARG002
         """DVC wrote its lock file."""
         return {}
 
-    def end(self, failed: bool, stage_files: bool) -> dict[str, Exception]:  # noqa: ARG002
+    def close(self, failed: bool, complete: bool) -> dict[str, Exception]:  # noqa: ARG002
         """DVC wrote its lock file."""
-        return {}
-
-    release = clear = give_up = lambda *_: None
-
-    def start(self, _address: str, here: bool = True) -> bool:  # noqa: ARG002
-        """DVC looks again."""
-        return True
-
-    def outputs(self, _address: str) -> dict[str, str]:
-        """Not looked at."""
         return {}
 
 

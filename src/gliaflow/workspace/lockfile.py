@@ -17,9 +17,9 @@ from dvc.stage.serialize import to_single_stage_file
 from dvc.utils.serialize import dump_yaml
 from scmrepo.exceptions import FileNotInRepoError
 
-from gliaflow.workspace.locks import Locks
-from gliaflow.core.options import NotYet
+from gliaflow.core.ports import NotYet
 from gliaflow.errors import UserError
+from gliaflow.workspace.locks import Locks
 
 FLUSH_SECONDS = 10.0  # between two writes of lock files, at least
 FLUSH_SHARE = 0.05  # of the time that may go into them, for each takes as long as the file is

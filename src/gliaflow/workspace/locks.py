@@ -15,16 +15,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from dvc import rwlock
 from dvc.dependency import RepoDependency
 from dvc.dependency.db import AbstractDependency
 from dvc.lock import LockError
 
+from gliaflow.core.ports import NotYet
 from gliaflow.errors import one_line
-from gliaflow.core.options import NotYet
-from gliaflow.workspace.stale import forget_the_dead
 
 POLL_SECONDS = 0.05  # between two looks at a lock that another process holds
+CLOCK_SECONDS = 2.0  # how far a process's start and a file's time may be off
 PATIENCE_SECONDS = 1.0  # before saying that one waits for it
 
 
@@ -151,3 +152,36 @@ def busy_is_not_yet() -> Iterator[None]:
 
 def _paths(entries: Iterable[Any]) -> list[str]:
     return [entry.fs_path for entry in entries if not isinstance(entry, RepoDependency | AbstractDependency)]
+
+
+def forget_the_dead(path: Path) -> None:
+    """Drop the entries of processes that are gone; to be called under DVC's lock.
+
+    DVC does so too, but takes a zombie, or another process that got the pid, for the one that wrote the entry, and
+    refuses a file whose writer was killed while it wrote.
+    """
+    try:
+        text, written = path.read_bytes(), path.stat().st_mtime
+    except FileNotFoundError:
+        return
+    found: Any = None
+    kept: dict[str, Any] = {"write": {}, "read": {}}
+    try:
+        found = json.loads(text)
+        kept["write"] = {name: info for name, info in found.get("write", {}).items() if _lives(info, written)}
+        readers = {name: [i for i in infos if _lives(i, written)] for name, infos in found.get("read", {}).items()}
+        kept["read"] = {name: infos for name, infos in readers.items() if infos}
+    except (ValueError, AttributeError, TypeError, KeyError):
+        kept = {"write": {}, "read": {}}
+    if kept != found:
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_text(json.dumps(kept))
+        partial.replace(path)
+
+
+def _lives(info: dict[str, Any], written: float) -> bool:
+    try:
+        process = psutil.Process(int(info["pid"]))
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= written + CLOCK_SECONDS
+    except psutil.NoSuchProcess:
+        return False

@@ -8,7 +8,6 @@ import json
 import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +16,19 @@ from dvc.exceptions import CollectCacheError, DvcException
 from dvc.repo import Repo
 from dvc.stage.serialize import to_single_stage_lockfile
 
-from gliaflow.store import files as depot
-from gliaflow.store import runs as runcache
-from gliaflow.machine.retry import retry
-from gliaflow.workspace.plan import is_file
-from gliaflow.store.records import MEND, Record, Remote
-from gliaflow.machine.git import git
-from gliaflow.store.repository import dvc_silent
+from gliaflow.core.ports import Parcel, Reply
 from gliaflow.errors import TransientError, UserError, one_line
+from gliaflow.machine.git import git
+from gliaflow.machine.retry import retry
+from gliaflow.store import files as depot
+from gliaflow.store import runs
+from gliaflow.store.records import MEND, Record, Remote
+from gliaflow.store.repository import dvc_silent
+from gliaflow.workspace.plan import is_file
 
 BATCH = 1000  # paths on one command line, which the system limits
 
 STAYS = "{}, so what it makes could not come back from another host; remove `pool` from its meta"
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """A stage to be run elsewhere; plain data, for a flow's parameters."""
-
-    address: str  # seen from `folder`
-    folder: str  # the working directory, from the root of the git repository
-    dvc_root: str  # where .dvc lies, from there as well
-    key: str  # of the run
-    reads: dict[str, str]  # hash or value of each dependency and parameter, by name
-    needs: list[dict[str, Any]]  # outputs of other stages that it reads, as in dvc.lock, their paths from `dvc_root`
-
-    def plain(self) -> dict[str, Any]:
-        """As the parameters of a flow."""
-        return asdict(self)
 
 
 def check(repo: Any, stages: Iterable[Any]) -> None:
@@ -60,13 +44,13 @@ def check(repo: Any, stages: Iterable[Any]) -> None:
             raise UserError(f"stage '{stage.addressing}': {STAYS.format(reason)}")
 
 
-def pack(repo: Any, stage: Any, outs: Iterable[Any]) -> Parcel:
+def pack(repo: Any, stage: Any, outs: Collection[Any]) -> Parcel:
     """The stage as it stands; its dependencies are hashed already, and `outs` are those of all stages as last recorded.
 
     Raises:
         UserError: it cannot run elsewhere: its outputs could not come back, or something that it reads cannot go.
     """
-    if reason := _stays(stage) or (None if runcache.takes(stage) else "the run-cache takes no such stage"):
+    if reason := _stays(stage) or (None if runs.takes(stage) else "the run-cache takes no such stage"):
         raise UserError(STAYS.format(reason))
     _check_remote(repo)
     top, reads = str(repo.scm.root_dir), {dep.fs_path: dep for dep in filter(is_file, stage.deps)}
@@ -80,17 +64,11 @@ def pack(repo: Any, stage: Any, outs: Iterable[Any]) -> Parcel:
         address=stage.addressing,
         folder=os.path.relpath(Path.cwd(), top),
         dvc_root=os.path.relpath(repo.root_dir, top),
-        key=runcache.names(stage)[0],
+        key=runs.names(stage)[0],
         reads=_reads(stage),
         needs=[needs[path] for path in sorted(needs)],
+        unread=_unread(stage, outs, top),
     )
-
-
-def unread(stage: Any, outs: Iterable[Any], top: Path) -> list[str]:
-    """Paths, from the root of the git repository, of outputs that the stage does not read: they need not travel."""
-    outs, root = list(outs), f"{top}{os.sep}"
-    read = {out.fs_path for out in _touching((dep.fs_path for dep in filter(is_file, stage.deps)), outs)}
-    return [out.fs_path.removeprefix(root) for out in outs if out.fs_path not in read and out.fs_path.startswith(root)]
 
 
 def send(parcel: Parcel) -> None:
@@ -126,12 +104,12 @@ def unpack(parcel: Parcel, run_cache: bool) -> bool:
         with repo.lock:
             stage = _stage(repo, parcel.address)
             stage.save_deps()
-            if (runcache.names(stage)[0], _reads(stage)) != (parcel.key, parcel.reads):
+            if (runs.names(stage)[0], _reads(stage)) != (parcel.key, parcel.reads):
                 raise UserError(f"{_difference(parcel.reads, _reads(stage))} is not here what it is there")
         if not run_cache:
             return False
         found = retry(lambda: _fetch(remote, remote.records(parcel.key)))
-        known = {record for record in found if runcache.fits(stage, repo.stage_cache._load_cache(*record))}
+        known = {record for record in found if runs.fits(stage, repo.stage_cache._load_cache(*record))}
         return bool(known - set(retry(lambda: remote.fetch_objects(known)).lacking))
 
 
@@ -143,7 +121,7 @@ def push(parcel: Parcel) -> Record:
         TransientError: the remote did not take it.
     """
     with dvc_silent(), Repo() as repo:
-        record = Record(*runcache.names(_stage(repo, parcel.address)))
+        record = Record(*runs.names(_stage(repo, parcel.address)))
         if record.key != parcel.key:
             raise UserError("a dependency changed while the stage ran")
         remote = Remote(repo, say=_silent)
@@ -176,10 +154,18 @@ def fetch(record: Record) -> None:
         retry(fetched)
 
 
-def unfold(stage: Any, record: Record) -> None:
-    """Put the outputs of a record that is in the cache in their places."""
+def _unread(stage: Any, outs: Iterable[Any], top: str) -> tuple[str, ...]:
+    """Paths, from the root of the git repository, of outputs that the stage does not read: they need not travel."""
+    outs, root = list(outs), f"{top}{os.sep}"
+    read = {out.fs_path for out in _touching((dep.fs_path for dep in filter(is_file, stage.deps)), outs)}
+    paths = (out.fs_path for out in outs if out.fs_path not in read and out.fs_path.startswith(root))
+    return tuple(path.removeprefix(root) for path in paths)
+
+
+def unfold(stage: Any, reply: Reply) -> None:
+    """Put the outputs that a host made, and that are in the cache by now, in their places."""
     cache = stage.repo.stage_cache
-    cache._create_stage(cache._load_cache(*record), wdir=stage.wdir).checkout()
+    cache._create_stage(cache._load_cache(reply.key, reply.value), wdir=stage.wdir).checkout()
 
 
 def _where(repo: Any) -> str:

@@ -1,6 +1,5 @@
 """Which stages DVC would reproduce for some targets, in its order, and what each waits for."""
 
-import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from difflib import get_close_matches
@@ -14,42 +13,40 @@ from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 from dvc.utils.collections import ensure_list
 
-from gliaflow.core.options import Flags
-from gliaflow.store.records import MEND, Remote, verify
+from gliaflow.core.options import Options
 from gliaflow.errors import UserError
+from gliaflow.store.records import MEND, Remote, verify
 
 
-def planned(
-    repo: Any, targets: Iterable[str] | str | None, flags: Flags, say: Callable[[str], None]
-) -> dict[Any, list[Any]]:
+def planned(repo: Any, targets: Iterable[str], options: Options, say: Callable[[str], None]) -> dict[Any, list[Any]]:
     """DVC's stages in the order in which it runs them, each with those whose outputs it reads, planned or not.
 
     Raises:
         DvcException: what DVC says of a broken dvc.yaml, a cycle or an unknown target.
     """
-    if flags.pull:
+    if options.pull:
         verify(repo, say)  # before DVC knows of any remote
-    steps = [] if flags.all_pipelines else _targets(repo, ensure_list(targets or PROJECT_FILE), flags)
-    if flags.pull and flags.run_cache and not flags.dry:
+    steps = [] if options.all_pipelines else _targets(repo, ensure_list(list(targets) or PROJECT_FILE), options)
+    if options.pull and options.run_cache and not options.dry:
         remote = None
         with suppress(UserError):  # no remote: as under DVC, what is missing is said later
             remote = Remote(repo, say=say)
         for record in remote.fetch().lacking if remote and remote.keeps_runs else ():
             say(f"run {record.value[:12]} is damaged on the remote; {MEND}")
     graph = None
-    if not flags.alone:
+    if not options.alone:
         graph = get_active_graph(repo.index.graph)
-        downstream = flags.downstream and not (flags.all_pipelines or flags.pipeline)
-        steps = plan_repro(graph, steps, pipeline=flags.pipeline, downstream=downstream)
+        downstream = options.downstream and not (options.all_pipelines or options.pipeline)
+        steps = plan_repro(graph, steps, pipeline=options.pipeline, downstream=downstream)
     files = {stage.path: stage.dvcfile for stage in steps}
     for stage in steps:
         stage.dvcfile = files[stage.path]  # one for all: each would read dvc.lock for itself
     return {stage: list(graph.successors(stage)) if graph else [] for stage in steps}
 
 
-def _targets(repo: Any, names: list[str], flags: Flags) -> list[Any]:
+def _targets(repo: Any, names: list[str], options: Options) -> list[Any]:
     try:
-        return list(collect_stages(repo, names, recursive=flags.recursive, glob=flags.glob))
+        return list(collect_stages(repo, names, recursive=options.recursive, glob=options.glob))
     except (StageNotFound, StageFileDoesNotExistError) as error:
         with suppress(DvcException):  # the rest may be broken as well
             known = [stage.addressing for stage in repo.index.stages]
@@ -78,15 +75,3 @@ def maker(repo: Any, path: str) -> str | None:
     with suppress(DvcException):
         return str(repo.find_outs_by_path(path, strict=False)[0].stage.addressing)
     return None
-
-
-def newest(repo: Any, dep: Any) -> str:
-    """Of a folder that changed: which file in it was the last to, in brackets; of all else nothing."""
-    if not is_file(dep) or not Path(dep.fs_path).is_dir():
-        return ""
-    files = repo.dvcignore.find(dep.fs, dep.fs_path)
-    found = max(files, key=lambda path: Path(path).lstat().st_mtime_ns, default=None)
-    if found is None:
-        return " (which is empty now)"
-    hint = ", which .dvcignore could list" if "__pycache__" in found else ""
-    return f" (its newest file is '{os.path.relpath(found)}'{hint})"

@@ -7,8 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from gliaflow.core.options import Outcome, Row
 from gliaflow.cli.screen import Screen, clock
+from gliaflow.core.report import Began, Line, Outcome, Report, StageEnded, StageResult, Summary
 
 PATIENCE = 30  # seconds until what must be shown is shown
 
@@ -34,6 +34,22 @@ def terminal(quiet: bool = False) -> tuple[Screen, StringIO]:
     return Screen(Console(file=file, force_terminal=True, width=60, color_system=None, highlight=False), quiet), file
 
 
+def began(screen: Screen, address: str, commands: list[str]) -> None:
+    screen.hear(Began(address, commands))
+
+
+def line(screen: Screen, address: str, text: str, whole: bool) -> None:
+    screen.hear(Line(address, text, whole))
+
+
+def ended(screen: Screen, result: StageResult) -> None:
+    screen.hear(StageEnded(result))
+
+
+def summary(screen: Screen, results: list[StageResult]) -> None:
+    screen.hear(Summary(Report(tuple(results))))
+
+
 def lines(file: StringIO, since: int = 0) -> list[str]:
     """What stands there, without what moves the cursor and without columns' padding."""
     text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", file.getvalue()[since:]).replace("\r", "\n")
@@ -54,13 +70,13 @@ def play(screen: Screen) -> None:
     """A stage that runs and one that fails."""
     with screen:
         screen.say("hello")
-        screen.began("lgg-train", ["python -m stages.lgg.train", "echo end"])
-        screen.line("lgg-train", "epoch 1", whole=True)
-        screen.line("lgg-train", "epoch 2: 50%", whole=False)
-        screen.ended(Row("lgg-train", Outcome.RUN, "seed 1 → 2", 62.34))
-        screen.began("lgg-evaluate", ["false"])
-        screen.ended(Row("lgg-evaluate", Outcome.FAILED, error=ValueError("no\nmodel"), tail=["last words"]))
-        screen.summary([Row("lgg-train", Outcome.RUN), Row("lgg-evaluate", Outcome.FAILED)])
+        began(screen, "lgg-train", ["python -m stages.lgg.train", "echo end"])
+        line(screen, "lgg-train", "epoch 1", whole=True)
+        line(screen, "lgg-train", "epoch 2: 50%", whole=False)
+        ended(screen, StageResult("lgg-train", Outcome.RUN, "seed 1 → 2", 62.34))
+        began(screen, "lgg-evaluate", ["false"])
+        ended(screen, StageResult("lgg-evaluate", Outcome.FAILED, error=ValueError("no\nmodel"), tail=["last words"]))
+        summary(screen, [StageResult("lgg-train", Outcome.RUN), StageResult("lgg-evaluate", Outcome.FAILED)])
 
 
 def test_elsewhere_than_on_a_terminal_whole_lines_come_as_they_are() -> None:
@@ -81,12 +97,12 @@ def test_elsewhere_than_on_a_terminal_whole_lines_come_as_they_are() -> None:
 @pytest.mark.parametrize("text", ["[bold]x[/bold] :smile:", "x" * 500, "", "a\tb", "12 of 'a' in 0.5"])
 def test_what_a_stage_prints_is_neither_markup_nor_cut_nor_coloured(text: str) -> None:
     screen, file = plain()
-    screen.line("a", text, whole=True)
+    line(screen, "a", text, whole=True)
     assert file.getvalue() == f"a | {text}\n"
 
 
 def test_a_line_is_there_at_once_and_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    Screen().line("a", "b", whole=True)
+    Screen().hear(Line("a", "b", whole=True))
     assert capsys.readouterr() == ("a | b\n", "")
 
 
@@ -97,7 +113,7 @@ def test_lines_of_stages_side_by_side_stay_whole() -> None:
 
     def one(name: str) -> None:
         for _ in range(20):
-            screen.line(name, "text", whole=True)
+            line(screen, name, "text", whole=True)
 
     threads = [threading.Thread(target=one, args=(name,)) for name in names]
     for thread in threads:
@@ -110,11 +126,11 @@ def test_lines_of_stages_side_by_side_stay_whole() -> None:
 def test_a_terminal_shows_a_live_line_for_each_running_stage() -> None:
     screen, file = terminal()
     with screen:
-        screen.began("lgg-train", ["python -m stages.lgg.train"])
-        screen.began("mnist-train", ["python -m stages.mnist.train"])
+        began(screen, "lgg-train", ["python -m stages.lgg.train"])
+        began(screen, "mnist-train", ["python -m stages.mnist.train"])
         assert shown(file, "lgg-train 0:00 python -m stages.lgg.train")
-        screen.line("lgg-train", "epoch 3: 50%", whole=False)
-        screen.line("mnist-train", "[bold]loss[/bold] 0.5", whole=True)
+        line(screen, "lgg-train", "epoch 3: 50%", whole=False)
+        line(screen, "mnist-train", "[bold]loss[/bold] 0.5", whole=True)
         assert shown(file, "lgg-train 0:00 epoch 3: 50%") or shown(file, "lgg-train 0:01 epoch 3: 50%")
         assert any(line.endswith(" [bold]loss[/bold] 0.5") for line in lines(file))
         assert not any("|" in line for line in lines(file))
@@ -123,14 +139,14 @@ def test_a_terminal_shows_a_live_line_for_each_running_stage() -> None:
 def test_a_live_line_ends_with_its_stage() -> None:
     screen, file = terminal()
     with screen:
-        screen.began("first", ["sleep"])
+        began(screen, "first", ["sleep"])
         assert shown(file, "first 0:0")
-        screen.ended(Row("first", Outcome.RUN, seconds=1.26))
+        ended(screen, StageResult("first", Outcome.RUN, seconds=1.26))
         assert shown(file, "first: ran in 1.3 s")
-        screen.began("second", ["sleep"])
+        began(screen, "second", ["sleep"])
         assert shown(file, "second 0:0")
         since = len(file.getvalue())
-        screen.line("second", "on", whole=True)
+        line(screen, "second", "on", whole=True)
         assert shown(file, "second 0:0", since)
         assert not any(line.startswith("first 0:0") for line in lines(file, since))
 
@@ -138,8 +154,8 @@ def test_a_live_line_ends_with_its_stage() -> None:
 def test_a_long_line_is_cut_and_leaves_the_name_and_the_clock() -> None:
     screen, file = terminal()
     with screen:
-        screen.began("lgg-train", ["true"])
-        screen.line("lgg-train", "y" * 500, whole=False)
+        began(screen, "lgg-train", ["true"])
+        line(screen, "lgg-train", "y" * 500, whole=False)
         assert shown(file, "lgg-train 0:0")
         assert any(line.startswith("lgg-train 0:0") and line.endswith("yyy…") for line in lines(file))
 
@@ -164,24 +180,24 @@ def test_quiet_prints_nothing(
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (Row("a", Outcome.UNCHANGED, "ignored"), ""),
-        (Row("a", Outcome.RESTORED, "b changed", 3.0), "a: restored from run-cache: b changed\n"),
-        (Row("a", Outcome.PULLED), "a: pulled\n"),
-        (Row("a", Outcome.SAVED), "a: verified\n"),
-        (Row("a", Outcome.SKIPPED, "'b' failed"), "a: skipped: 'b' failed\n"),
-        (Row("a", Outcome.RUN, seconds=0.04), "a: ran in 0.0 s\n"),
+        (StageResult("a", Outcome.UNCHANGED, "ignored"), ""),
+        (StageResult("a", Outcome.RESTORED, "b changed", 3.0), "a: restored from run-cache: b changed\n"),
+        (StageResult("a", Outcome.PULLED), "a: pulled\n"),
+        (StageResult("a", Outcome.SAVED), "a: verified\n"),
+        (StageResult("a", Outcome.SKIPPED, "'b' failed"), "a: skipped: 'b' failed\n"),
+        (StageResult("a", Outcome.RUN, seconds=0.04), "a: ran in 0.0 s\n"),
     ],
 )
-def test_what_became_of_a_stage_in_words(row: Row, said: str) -> None:
+def test_what_became_of_a_stage_in_words(row: StageResult, said: str) -> None:
     screen, file = plain()
-    screen.ended(row)
+    ended(screen, row)
     assert file.getvalue() == said
 
 
 def test_the_summary_counts_what_there_was() -> None:
     screen, file = plain()
     outcomes = [Outcome.SKIPPED, Outcome.RUN, Outcome.UNCHANGED, Outcome.RUN, Outcome.RESTORED, Outcome.FAILED]
-    screen.summary([Row(str(number), outcome) for number, outcome in enumerate(outcomes)])
+    summary(screen, [StageResult(str(number), outcome) for number, outcome in enumerate(outcomes)])
     assert file.getvalue() == "1 unchanged, 1 restored from run-cache, 2 ran, 1 failed, 1 skipped\n"
 
 

@@ -2,10 +2,9 @@ from typing import Any
 
 import pytest
 
+from gliaflow.cli.repro import Flags, repro
 from gliaflow.core.explain import ABSENT, SHOWN, differences, sentence
-from gliaflow.core.options import Change
-from gliaflow.cli.repro import reproduce
-from gliaflow.cli.screen import Screen
+from gliaflow.core.report import Change
 from tests.support.repos import Project, stock
 
 
@@ -92,9 +91,9 @@ def test_differences_are_full_names_with_both_values() -> None:
 def test_dry_tells_null_from_absent_and_what_changed_itself_from_what_will(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def dry(**flags: Any) -> list[str]:
+    def dry(pull: bool = False) -> list[str]:
         capsys.readouterr()
-        reproduce(project.root, dry=True, screen=Screen(), **flags)
+        repro(repo=project.root, flags=Flags(dry=True, pull=pull))
         return capsys.readouterr().out.splitlines()
 
     one = {"cmd": "cp seed.txt a.txt; echo 1 > d", "deps": ["seed.txt"], "params": ["p"], "outs": ["a.txt", "d"]}

@@ -1,21 +1,23 @@
-"""Walks without Prefect: threads of the test's own do the work."""
+"""Schedulers without Prefect: threads of the test's own do the work."""
 
 import json
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 import gliaflow.workspace.workspace as workspace_module
-from gliaflow.machine.slots import Slots
 from gliaflow.core.graph import Stage
+from gliaflow.core.job import Work
+from gliaflow.core.options import Options
+from gliaflow.core.report import Event, Outcome
+from gliaflow.core.scheduler import Scheduler
 from gliaflow.core.settings import Settings
-from gliaflow.core.options import Flags, Outcome
-from gliaflow.cli.screen import Screen
-from gliaflow.core.scheduler import Walk, Work
+from gliaflow.machine.local import LocalExecutor
+from gliaflow.machine.slots import Slots
 from gliaflow.workspace.workspace import Workspace
 from tests.support.repos import Project, copies
 
@@ -27,24 +29,31 @@ CHAIN: dict[str, Any] = {
 }
 
 
-def walk(
+def schedule(
     project: Project,
-    flags: Flags,
-    submit: Callable[[Walk, Stage, Work], None],
+    options: Options,
+    dispatch: Callable[[Scheduler, Stage, Work], None],
     jobs: int = 2,
-    targets: list[str] | None = None,
+    targets: Sequence[str] = (),
     planned: Callable[[Workspace], object] = lambda _: None,
-) -> Walk:
+) -> Scheduler:
     """Bring every stage of the project to its end; `planned` is called when the graph is known."""
-    with Workspace(project.root, flags, lambda _: None) as workspace:
+    with Workspace(project.root, options, lambda _: None) as workspace:
         graph = workspace.plan(targets)
         planned(workspace)
-        made = Walk(workspace, graph, Slots(jobs, project.environment), Screen(quiet=True))
-        made.go(lambda stage, work: submit(made, stage, work))
+        made = Scheduler(workspace, graph, [LocalExecutor(jobs, project.environment)], Deaf())
+        made.run(lambda stage, work: dispatch(made, stage, work))
     return made
 
 
-def work(_: Walk, __: Stage, work: Work) -> None:
+class Deaf:
+    """A listener that hears nothing."""
+
+    def hear(self, event: Event) -> None:
+        """Hear nothing."""
+
+
+def work(_: Scheduler, __: Stage, work: Work) -> None:
     """As Prefect does, without its states."""
 
     def tries() -> None:
@@ -60,13 +69,13 @@ def test_every_stage_is_submitted_once_and_a_skipped_one_never_begins(project: P
     project.pipeline(CHAIN)
     submitted: list[str] = []
 
-    def note(made: Walk, stage: Stage, job: Work) -> None:
+    def note(made: Scheduler, stage: Stage, job: Work) -> None:
         submitted.append(stage.address)
         work(made, stage, job)
 
-    rows = walk(project, Flags(on_error="keep-going"), note).rows
+    rows = schedule(project, Options(on_error="keep-going"), note).results
     assert sorted(submitted) == sorted(CHAIN)
-    assert {address: row.outcome for address, row in rows.items()} == {
+    assert {address: result.outcome for address, result in rows.items()} == {
         "bad": Outcome.FAILED,
         "after": Outcome.SKIPPED,
         "later": Outcome.SKIPPED,
@@ -78,9 +87,9 @@ def test_every_stage_is_submitted_once_and_a_skipped_one_never_begins(project: P
 def test_work_that_nobody_does_fails_its_stage(project: Project) -> None:
     project.write({"seed.txt": "1\n"})
     project.pipeline({"good": CHAIN["good"]})
-    ended = walk(project, Flags(), lambda made, stage, _: made.lost(stage.address))
+    ended = schedule(project, Options(), lambda made, stage, _: made.lost(stage.address))
     assert ended.failures == ["good"]
-    assert str(ended.rows["good"].error) == "Prefect did not run it; see its log"
+    assert str(ended.results["good"].error) == "Prefect did not run it; see its log"
     project.flow()
     project.clean()
 
@@ -88,21 +97,21 @@ def test_work_that_nobody_does_fails_its_stage(project: Project) -> None:
 def test_ignored_errors_let_dependents_run(project: Project) -> None:
     project.write({"seed.txt": "1\n"})
     project.pipeline({name: CHAIN[name] for name in ("bad", "good")} | {"last": {"cmd": "touch l", "outs": ["l"]}})
-    ended = walk(project, Flags(on_error="ignore"), work, jobs=1)
+    ended = schedule(project, Options(on_error="ignore"), work, jobs=1)
     assert ended.failures == ["bad"]
-    assert set(ended.reproduced) == {"good", "last"}
+    assert set(ended.report.reproduced) == {"good", "last"}
 
 
 def test_one_job_runs_one_stage_at_a_time(project: Project) -> None:
     command = "mkdir alone || touch twice; sleep 0.2; rmdir alone; touch $DVC_STAGE"
     project.write({"seed.txt": "1\n"})
     project.pipeline({n: {"cmd": command, "deps": ["seed.txt"], "outs": [n]} for n in ("a", "b", "c")})
-    assert set(walk(project, Flags(), work, jobs=1).reproduced) == {"a", "b", "c"}
+    assert set(schedule(project, Options(), work, jobs=1).report.reproduced) == {"a", "b", "c"}
     assert not (project.root / "twice").exists()
 
 
-def outcomes(made: Walk) -> dict[str, Outcome]:
-    return {address: row.outcome for address, row in made.rows.items()}
+def outcomes(made: Scheduler) -> dict[str, Outcome]:
+    return {address: result.outcome for address, result in made.results.items()}
 
 
 def test_a_stage_whose_dependency_changed_while_it_waited_for_slots_begins_anew(project: Project) -> None:
@@ -110,9 +119,9 @@ def test_a_stage_whose_dependency_changed_while_it_waited_for_slots_begins_anew(
     slow = {"cmd": "sleep 1.5; cp seed.txt other.txt; cp seed.txt s.txt", "deps": ["seed.txt"], "outs": ["s.txt"]}
     both = {"meta": {"cpus": 2}}
     project.pipeline({"slow": {**slow, **both}, "waits": copies("other.txt", "w.txt", **both)})
-    walk(project, Flags(), work)
+    schedule(project, Options(), work)
     project.write({"seed.txt": "7\n", "other.txt": "9\n"})
-    assert set(outcomes(walk(project, Flags(), work)).values()) == {Outcome.RUN}
+    assert set(outcomes(schedule(project, Options(), work)).values()) == {Outcome.RUN}
     assert (project.root / "w.txt").read_text() == "7\n"
     project.clean()
 
@@ -123,7 +132,7 @@ def test_a_dependency_that_vanished_meanwhile_is_missed_before_the_command_runs(
     waits = {"cmd": "echo x > w.txt", "deps": ["other.txt"], "outs": ["w.txt"]}
     both = {"meta": {"cpus": 2}}
     project.pipeline({"slow": {**slow, **both}, "waits": {**waits, **both}})
-    rows = walk(project, Flags(on_error="keep-going"), work).rows
+    rows = schedule(project, Options(on_error="keep-going"), work).results
     assert "'other.txt', which is not there" in rows["waits"].why
     assert not (project.root / "w.txt").exists()
 
@@ -134,11 +143,11 @@ def test_a_stage_whose_output_another_process_reads_waits_and_then_runs(project:
     project.pipeline({"s": copies("seed.txt", "o.txt")})
     for text in ("2\n", "1\n") if restored else ("1\n",):
         project.write({"seed.txt": text})
-        walk(project, Flags(), work)
+        schedule(project, Options(), work)
     project.write({"seed.txt": "2\n"})
     with subprocess.Popen(["sleep", "1.5"]) as reader:
         threading.Thread(target=reader.wait, daemon=True).start()
-        made = walk(project, Flags(), work, planned=lambda _: reads(project, "o.txt", reader.pid))
+        made = schedule(project, Options(), work, planned=lambda _: reads(project, "o.txt", reader.pid))
     assert outcomes(made) == {"s": Outcome.RESTORED if restored else Outcome.RUN}
     assert (project.root / "o.txt").read_text() == "2\n"
     project.clean()
@@ -156,9 +165,9 @@ def test_one_by_one_means_in_order_even_if_one_has_to_wait(project: Project) -> 
     project.pipeline({"a": copies("seed.txt", "a.txt"), "b": copies("a.txt", "b.txt")})
     with subprocess.Popen(["sleep", "1"]) as reader:
         threading.Thread(target=reader.wait, daemon=True).start()
-        walk(
+        schedule(
             project,
-            Flags(single_item=True),
+            Options(single_item=True),
             work,
             targets=["a", "b"],
             planned=lambda _: reads(project, "a.txt", reader.pid),
@@ -170,10 +179,10 @@ def test_lost_work_gives_its_slots_back(project: Project) -> None:
     project.write({"seed.txt": "1\n"})
     project.pipeline({name: copies("seed.txt", f"{name}.txt") for name in "ab"})
 
-    def lose(made: Walk, stage: Stage, job: Work) -> None:
+    def lose(made: Scheduler, stage: Stage, job: Work) -> None:
         made.lost(stage.address) if stage.address == "a" else work(made, stage, job)
 
-    made = walk(project, Flags(on_error="keep-going"), lose, jobs=1)
+    made = schedule(project, Options(on_error="keep-going"), lose, jobs=1)
     assert outcomes(made) == {"a": Outcome.FAILED, "b": Outcome.RUN}
 
 
@@ -185,9 +194,9 @@ def test_a_try_that_cannot_begin_gives_its_slots_back(project: Project) -> None:
     def deny(workspace: Workspace) -> None:
         workspace.clear = refuse  # type: ignore[method-assign, assignment]
 
-    made = walk(project, Flags(on_error="keep-going"), work, jobs=1, planned=deny)
+    made = schedule(project, Options(on_error="keep-going"), work, jobs=1, planned=deny)
     assert outcomes(made) == {"a": Outcome.FAILED, "b": Outcome.RUN}
-    assert made.rows["a"].why == "[Errno 13] Permission denied: 'a.txt'"
+    assert made.results["a"].why == "[Errno 13] Permission denied: 'a.txt'"
 
 
 def refuse(_: object) -> None:
@@ -199,7 +208,7 @@ def test_outputs_that_cannot_be_removed_stay_nobodys(project: Project, monkeypat
     project.pipeline({"a": copies("seed.txt", "a.txt"), "b": copies("a.txt", "b.txt")})
     real = workspace_module._remove_outs
     monkeypatch.setattr(workspace_module, "_remove_outs", lambda s: refuse(s) if s.name == "a" else real(s))
-    made = walk(project, Flags(on_error="keep-going"), work)
+    made = schedule(project, Options(on_error="keep-going"), work)
     assert outcomes(made) == {"a": Outcome.FAILED, "b": Outcome.SKIPPED}
     held = json.loads((project.root / ".dvc/tmp/rwlock").read_text())
     assert not any(held.values())
@@ -209,12 +218,12 @@ def test_a_stage_that_cannot_be_submitted_ends_the_walk_at_once(project: Project
     project.write({"seed.txt": "1\n"})
     project.pipeline({"a": copies("seed.txt", "a.txt"), "b": copies("seed.txt", "b.txt")})
 
-    def fail(_: Walk, stage: Stage, __: Work) -> None:
+    def fail(_: Scheduler, stage: Stage, __: Work) -> None:
         raise RuntimeError(f"no thread for {stage.address}")
 
     began = time.monotonic()
     with pytest.raises(RuntimeError, match="no thread for a"):
-        walk(project, Flags(), fail, jobs=1)
+        schedule(project, Options(), fail, jobs=1)
     assert time.monotonic() - began < 10
     assert Slots(1, project.environment).acquire(Settings()) is not None
 
@@ -228,7 +237,7 @@ def test_what_was_skipped_is_told_the_failure_that_it_depends_on(project: Projec
             "c": copies("a.txt", "c.txt"),
         }
     )
-    assert walk(project, Flags(on_error="keep-going"), work).rows["c"].why == "'a' failed"
+    assert schedule(project, Options(on_error="keep-going"), work).results["c"].why == "'a' failed"
 
 
 def test_no_more_jobs_than_threads_are_submitted(project: Project) -> None:
@@ -238,7 +247,7 @@ def test_no_more_jobs_than_threads_are_submitted(project: Project) -> None:
     project.pipeline({name: {"cmd": f"mkdir {name} && exit 75; touch {name}/x", **again} for name in "abc"})
     lock, most = threading.Lock(), []
 
-    def one_thread(made: Walk, _: Stage, job: Work) -> None:
+    def one_thread(made: Scheduler, _: Stage, job: Work) -> None:
         made.most = 1
         most.append(len(made.running))
 
@@ -250,6 +259,6 @@ def test_no_more_jobs_than_threads_are_submitted(project: Project) -> None:
 
         threading.Thread(target=run).start()
 
-    made = walk(project, Flags(), one_thread, jobs=2)
+    made = schedule(project, Options(), one_thread, jobs=2)
     assert set(outcomes(made).values()) == {Outcome.RUN}
     assert most == [0, 0, 0]

@@ -40,6 +40,7 @@ def test_the_defaults_ask_for_one_cpu_and_no_more() -> None:
         "retry_on": (),
         "timeout": None,
         "pool": None,
+        "diff": None,
     }
 
 

@@ -31,11 +31,11 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import temporary_settings
 from prefect.states import Cancelling
 
+from gliaflow.as_dvc import reproduce
 from gliaflow.flow import tasks as flow_tasks
-from gliaflow.cli.repro import reproduce
-from tests.support.repos import PATIENCE_SECONDS, ROOT, Project, soon
-from tests.support.team import unique
 from tests.behaviour.test_kills import mine
+from tests.support.repos import GLIAFLOW, PATIENCE_SECONDS, ROOT, Project, soon
+from tests.support.team import unique
 
 STAGES: dict[str, Any] = {
     "one": {"cmd": "echo hello from one; cp seed.txt one.txt", "deps": ["seed.txt"], "outs": ["one.txt"]},
@@ -201,7 +201,7 @@ def test_whatever_ends_the_flow_ends_its_stages(project: Project, client: SyncPr
     project.write({"seed.txt": "1\n"})
     command, name = "(setsid sleep 94 &) ; test -e seed.txt && touch begun; sleep 93", unique("long")
     project.pipeline({name: {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"]}})
-    line = [sys.executable, "-m", "gliaflow.cli.repro"]
+    line = [*GLIAFLOW, "repro"]
     with subprocess.Popen(
         line, cwd=project.root, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as flow:

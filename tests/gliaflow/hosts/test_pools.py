@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 from prefect.blocks.system import Secret
 
 from gliaflow.team.setup import pools
-from tests.support.repos import Project, copies, soon
+from tests.support.repos import GLIAFLOW, Project, copies, soon
 from tests.support.servers import postgres, refusing, s3
 from tests.support.team import Team, team, unique
 
@@ -42,8 +41,8 @@ def project(crew: Team, tmp_path: Path) -> Project:
 
 
 def line(*arguments: str) -> list[str]:
-    """`python -m gliaflow.cli.repro --pools`."""
-    return [sys.executable, "-m", "gliaflow.cli.repro", "--pools", *arguments]
+    """`gliaflow repro --pools`."""
+    return [*GLIAFLOW, "repro", "--pools", *arguments]
 
 
 @contextmanager

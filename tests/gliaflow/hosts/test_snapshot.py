@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gliaflow.machine.git import git
-from gliaflow.hosts.snapshot import REFS, forget, origin, place, send, snapshot
 from gliaflow.errors import UserError
+from gliaflow.hosts.snapshot import REFS, forget, origin, place, send, snapshot
+from gliaflow.machine.git import git
 
 WHO = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
 

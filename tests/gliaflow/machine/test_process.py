@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from gliaflow.machine.lines import LONGEST_LINE
+
 from gliaflow.machine.process import CANNOT_RUN, Ended, Process
 from gliaflow.machine.spawn import GRACE_SECONDS, Supervisor
 from tests.support.repos import ROOT, alive

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from gliaflow.machine.programs import check_program, signature
 from gliaflow.errors import UserError
+from gliaflow.machine.programs import check_program, signature
 
 SHELL = "/bin/sh"
 

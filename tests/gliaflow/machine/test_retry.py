@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gliaflow.machine.retry import retry
 from gliaflow.errors import TransientError, UserError
+from gliaflow.machine.retry import retry
 
 
 def failing(*errors: Exception) -> Callable[[], int]:

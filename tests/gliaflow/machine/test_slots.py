@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from gliaflow.machine.slots import THREADS, Lease, Slots
 from gliaflow.machine.gpus import visible_gpus
+
 from gliaflow.core.settings import Settings
+from gliaflow.machine.slots import THREADS, Lease, Slots
 from tests.support.repos import ROOT
 
 HOLD = (

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from gliaflow.core.options import Flags
-from gliaflow.workspace.plan import planned
-from gliaflow.store.records import MEND, Record, Remote, Sent, verify
-from gliaflow.cli.repro import reproduce
+from gliaflow.as_dvc import reproduce
 from gliaflow.cli.share import main
+from gliaflow.core.options import Options
 from gliaflow.errors import UserError
+from gliaflow.store.records import MEND, Record, Remote, Sent, verify
+from gliaflow.workspace.plan import planned
 from tests.support.repos import Project
 
 GRAPH = {
@@ -147,7 +147,7 @@ def test_a_damaged_record_or_object_is_noticed_and_never_restored(computed: Proj
     assert all(any(key.iterdir()) for key in runs.glob("*/*"))  # on an empty one DVC fails
     said: list[str] = []
     with opened(other) as repo:
-        planned(repo, None, Flags(pull=True), said.append)
+        planned(repo, (), Options(pull=True), said.append)
     assert f"run {records[0].name[:12]} is damaged on the remote; {MEND}" in said
     reproduce(other.root, pull=True)
     assert (other.root / "three.txt").read_text() == "1\np: 3\n"

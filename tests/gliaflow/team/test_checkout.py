@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gliaflow.team.checkout import checked_out
-from gliaflow.machine.git import git
 from gliaflow.errors import UserError
+from gliaflow.machine.git import git
+from gliaflow.team.checkout import checked_out
 from tests.support.repos import Project, copies
 
 

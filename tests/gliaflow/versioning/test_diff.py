@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gliaflow.versioning import diff as difference
 from gliaflow.cli import share
+from gliaflow.errors import UserError
+from gliaflow.versioning import diff as difference
 from gliaflow.versioning import versions
 from gliaflow.versioning.diff import Compared, compare, compare_slices
-from gliaflow.errors import UserError
-from tests.support.repos import Project, environment, stock
 from tests.gliaflow.store.test_records import opened, teammate
 from tests.gliaflow.versioning.test_versions import share as said
+from tests.support.repos import Project, environment, stock
 
 HEAD = "slice,patient,institution,number,tumour_px\n"
 BEFORE = "0,P1,CS,1,0\n1,P1,CS,2,5\n2,P2,DU,1,0\n3,P2,DU,2,3\n4,P2,DU,10,0\n5,P3,EZ,1,1\n6,P4,FG,1,0\n"

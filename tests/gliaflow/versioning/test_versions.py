@@ -13,12 +13,12 @@ from pathlib import Path
 import dvc.api
 import pytest
 
-from gliaflow.versioning import versions
-from gliaflow.cli.repro import reproduce
+from gliaflow.as_dvc import reproduce
 from gliaflow.cli.share import main
 from gliaflow.errors import UserError
-from tests.support.repos import Project
+from gliaflow.versioning import versions
 from tests.gliaflow.store.test_records import GRAPH, computed, holding, opened, ran, teammate
+from tests.support.repos import GLIAFLOW, Project
 
 __all__ = ["computed"]  # a fixture
 
@@ -38,8 +38,8 @@ def whole(computed: Project) -> Project:
 
 
 def share(project: Project, *line: str, expect: int = 0) -> str:
-    """What `python -m gliaflow.cli.share` says, on either stream."""
-    ended = project.run(sys.executable, "-m", "gliaflow.cli.share", *line, expect=expect)
+    """What `gliaflow` says, on either stream."""
+    ended = project.run(*GLIAFLOW, *line, expect=expect)
     assert expect == 0 or len(ended.stderr.strip().splitlines()) >= 1
     return ended.stdout + ended.stderr
 

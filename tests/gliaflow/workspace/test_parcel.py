@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from gliaflow.workspace import parcel
-from gliaflow.core.options import Flags
-from gliaflow.store.records import MEND
-from gliaflow.workspace.workspace import Workspace
+from gliaflow.core.options import Options
+from gliaflow.core.ports import Parcel
 from gliaflow.errors import TransientError, UserError
+from gliaflow.store.records import MEND
+from gliaflow.workspace import parcel
+from gliaflow.workspace.workspace import Workspace
 from tests.support.repos import Project, copies, environment, stock
 
 LOG = {"deps": ["src"], "outs": ["o.txt"], "cmd": "cp src/seed.txt o.txt"}
@@ -21,7 +22,7 @@ LOG = {"deps": ["src"], "outs": ["o.txt"], "cmd": "cp src/seed.txt o.txt"}
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A repository with a remote, and with files that git ignores."""
-    made = Project(tmp_path / "project", environment(tmp_path, ""))
+    made = Project(tmp_path / "project", environment(tmp_path))
     made.write({"src/seed.txt": "1\n", "src/a b[1].txt": "", ".gitignore": "*.log\n/skipped\n"})
     config = made.root / ".dvc/config"
     config.write_text(f"{config.read_text()}    remote = store\n['remote \"store\"']\n    url = {tmp_path / 'store'}\n")
@@ -29,13 +30,14 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-def packed(project: Project, stage: dict[str, Any], **others: Any) -> parcel.Parcel:
-    """The stage `s`, begun as one that is to run on another host."""
+def packed(project: Project, stage: dict[str, Any], **others: Any) -> Parcel:
+    """The stage `s`, prepared as one that is to run on another host."""
     project.pipeline({"s": stage, **others})
-    with Workspace(project.root, Flags(single_item=True)) as workspace:
+    with Workspace(project.root, Options(single_item=True)) as workspace:
         workspace.plan(["s"])
-        workspace.begin("s", force=True, here=False)
-        return workspace.parcel("s")[0]
+        found = workspace.prepare("s", force=True, travels=True).parcel
+        assert found
+        return found
 
 
 CANNOT: dict[str, tuple[dict[str, Any], str]] = {
