@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from gliaflow.as_dvc import reproduce
 from gliaflow.cli.share import main
 from gliaflow.core.options import Options
 from gliaflow.errors import UserError
 from gliaflow.store.records import MEND, Record, Remote, Sent, verify
 from gliaflow.workspace.plan import planned
-from tests.support.repos import Project
+from tests.support.repos import Project, reproduce
 
 GRAPH = {
     "one": {

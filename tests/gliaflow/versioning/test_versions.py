@@ -13,12 +13,11 @@ from pathlib import Path
 import dvc.api
 import pytest
 
-from gliaflow.as_dvc import reproduce
 from gliaflow.cli.share import main
 from gliaflow.errors import UserError
 from gliaflow.versioning import versions
 from tests.gliaflow.store.test_records import GRAPH, computed, holding, opened, ran, teammate
-from tests.support.repos import GLIAFLOW, Project
+from tests.support.repos import GLIAFLOW, Project, reproduce
 
 __all__ = ["computed"]  # a fixture
 
