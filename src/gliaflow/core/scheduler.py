@@ -2,7 +2,8 @@
 
 One thread, the scheduler's, prepares stages and settles them. Each stage that has to run is a `Job`, for a thread of
 its own. A stage is ready once its upstreams are settled; prepared, it waits for an executor's lease; then it runs. One
-that another process or stage keeps from that is blocked for a moment. The scheduler knows DVC, processes and Prefect only through the doors of `ports`.
+that another process or stage keeps from that is blocked for a moment. The scheduler knows DVC, processes and Prefect
+only through the doors of `ports`.
 """
 
 import signal
