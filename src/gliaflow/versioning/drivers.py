@@ -3,6 +3,7 @@
 A stage of dvc.yaml says `meta: {diff: COMMAND}`. The command gets two more arguments: a folder with the stage's outputs
 of the older version, and one of the newer, each output under its path from the root of the DVC repository. The files
 are links into the cache, to be read only. The command runs by the user's shell in the root of the repository.
+Exit code 1 without a word on standard error says that files differ, as of `diff`; every other but 0 is a failure.
 """
 
 import shlex
@@ -104,8 +105,9 @@ def _ask(command: str, folders: list[Path], root: str) -> list[str]:
     except OSError as error:
         return [f"`{command}` did not start: {reason(error)}"]
     lines = [text.rstrip() for text in ended.stdout.splitlines()]
-    if not ended.returncode:
+    found = ended.returncode == 1 and lines and not ended.stderr.strip()  # so `diff` and `cmp` say that files differ
+    if found or not ended.returncode:
         return lines
     code = ended.returncode if ended.returncode > 0 else 128 - ended.returncode  # as a shell counts signals
     last = next((text for text in reversed([*lines, *ended.stderr.splitlines()]) if text.strip()), "it printed nothing")
-    return [f"`{command}` failed with exit code {code}: {one_line(last)}"]
+    return [one_line(f"`{command}` failed with exit code {code}: {last}")]
