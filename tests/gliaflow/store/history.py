@@ -61,10 +61,14 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def computed(once: Project, tmp_path: Path) -> Project:
     """A project that has run three times, with the folder `store` as its remote."""
-    made = once.copy(tmp_path / "project")
-    remote = f"[core]\n    remote = store\n['remote \"store\"']\n    url = {tmp_path / 'store'}\n"
-    (made.root / ".dvc/config.local").write_text(remote)
-    return made
+    return shared(once.copy(tmp_path / "project"), tmp_path / "store")
+
+
+def shared(project: Project, store: Path) -> Project:
+    """The same, with the folder `store` as its remote, which no commit says."""
+    remote = f"[core]\n    remote = store\n['remote \"store\"']\n    url = {store}\n"
+    (project.root / ".dvc/config.local").write_text(remote)
+    return project
 
 
 def teammate(project: Project, root: Path) -> Project:

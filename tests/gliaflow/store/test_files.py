@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dvc.exceptions import DvcException
-from dvc_data.hashfile.db.local import LocalHashFileDB
+from dvc_data.hashfile.db import get_odb
 from dvc_objects.fs.local import localfs
 
 from gliaflow.errors import BadInput, TransientError, UserError
@@ -21,7 +21,8 @@ class ReadTimeoutError(Exception):
 @pytest.fixture
 def odb(tmp_path: Path) -> Any:
     """A store in a folder."""
-    return LocalHashFileDB(localfs, str(tmp_path / "store"))
+    made: Any = get_odb
+    return made(localfs, str(tmp_path / "store"))
 
 
 def put(odb: Any, text: str, oid: str | None = None) -> str:
