@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from gliaflow.errors import TransientError, UserError, one_line
 
-LASTING = (UserError, MemoryError, AssertionError, AttributeError, NameError, TypeError)  # bugs too
+LASTING: tuple[type[Exception], ...] = (UserError, MemoryError, AssertionError, AttributeError, NameError, TypeError)  # bugs too
 WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 T = TypeVar("T")
