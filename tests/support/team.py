@@ -20,11 +20,15 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from tests.support.repos import GLIAFLOW, ROOT, Project, environment, soon
+from tests.support.repos import GLIAFLOW, Project, environment, soon
 
 IDENTITY = ("GIT_AUTHOR", "GIT_COMMITTER")  # which a host has none of
 LEASE_SECONDS = 6  # short: a test waits for it
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+DEPLOYED = {  # what a team has deployed that has no pipeline of its own
+    "prefect.yaml": "pull: []\ndeployments: [{name: night, entrypoint: night.night, work_pool: {name: cpu}}]\n",
+    "night.py": "from prefect import flow\n\n\n@flow\ndef night() -> None: ...\n",
+}
 GPUS = "#!/bin/sh\ncase $* in *query*) printf '0, GPU-a\\n1, GPU-b\\n';; *) printf 'GPU 0: x (UUID: GPU-a)\\n';; esac\n"
 
 
@@ -66,6 +70,7 @@ class Host:
     name: str
     pool: str
     folder: Path
+    checkout: Path
     api: str
     extra: dict[str, str] = field(default_factory=dict)
     worker: Any = None
@@ -88,10 +93,10 @@ class Host:
         }
         nobody = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.useConfigOnly", "GIT_CONFIG_VALUE_0": "true"}
         variables = {name: value for name, value in variables.items() if not name.startswith(IDENTITY)} | nobody
-        variables.pop("PYTHONPATH")
+        variables.pop("PYTHONPATH", None)
         line = [*GLIAFLOW, "worker", self.pool]
         with (self.folder / "worker.log").open("ab") as log:
-            self.worker = psutil.Popen(line, cwd=ROOT, env=variables, stdout=log, stderr=log)
+            self.worker = psutil.Popen(line, cwd=self.checkout, env=variables, stdout=log, stderr=log)
         return self
 
     def kill(self) -> None:
@@ -126,13 +131,14 @@ class Team:
     """All of it."""
 
     folder: Path
+    checkout: Path  # which all hosts have, and whose prefect.yaml is deployed
     server: Server
     origin: Path
     hosts: dict[str, Host] = field(default_factory=dict)
 
     def join(self, name: str, pool: str = "gpu", **extra: str) -> Host:
         """A host, with a worker that serves the pool."""
-        self.hosts[name] = Host(name, pool, self.folder / name, self.server.url, extra).start()
+        self.hosts[name] = Host(name, pool, self.folder / name, self.checkout, self.server.url, extra).start()
         return self.hosts[name]
 
     def project(self, root: Path, origin: Path | None = None) -> Project:
@@ -144,6 +150,13 @@ class Team:
         made.dvc("remote", "add", "--default", "store", str(root.parent / f"{root.name}-store"))
         made.commit()
         return made
+
+    def tell(self, *arguments: str) -> str:
+        """What `gliaflow` prints in the checkout, for the server of the team."""
+        line, variables = [*GLIAFLOW, *arguments], environment(self.folder / "home", self.server.url)
+        return subprocess.run(
+            line, cwd=self.checkout, env=variables, check=True, stdout=subprocess.PIPE, text=True, timeout=120
+        ).stdout
 
     def member(self, home: Path) -> dict[str, str]:
         """The environment of somebody at a laptop."""
@@ -166,22 +179,28 @@ class Team:
 
 
 @contextmanager
-def team(folder: Path, database: str) -> Iterator[Team]:
-    """A team whose server has what prefect.yaml deploys, and no hosts yet."""
+def team(folder: Path, database: str, checkout: Path | None = None) -> Iterator[Team]:
+    """A team whose server has the pools cpu and gpu and what the checkout's prefect.yaml deploys, and no hosts yet."""
     server, origin = Server(folder, database), folder / "pipeline.git"
-    made = Team(folder, server, origin)
+    made = Team(folder, checkout or _checkout(folder / "checkout"), server, origin)
     try:
         server.start()
-        line = [*GLIAFLOW, "deploy", "--repository", str(origin)]
-        said = subprocess.run(
-            line, cwd=ROOT, env=environment(folder / "home", server.url), check=True, capture_output=True, timeout=120
-        ).stdout.decode()
-        assert said.startswith("made pool cpu\nmade pool gpu\ndeployed stage/gpu\ndeployed stage/cpu\n"), said
+        said = made.tell("deploy", "--repository", str(origin)) + made.tell("pool", "gpu")
+        assert said.startswith("made pool cpu\ndeployed stage/cpu\ndeployed "), said
+        assert said.endswith("made pool gpu\ndeployed stage/gpu\n"), said
         yield made
     finally:
         for host in made.hosts.values():
             host.kill()
         server.kill()
+
+
+def _checkout(root: Path) -> Path:
+    root.mkdir()
+    for name, text in DEPLOYED.items():
+        (root / name).write_text(text)
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    return root
 
 
 def unique(prefix: str) -> str:
