@@ -95,8 +95,6 @@ def run(
     """As `reproduce`, with DVC's own errors where a dvc.yaml is broken."""
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs is {jobs}; at least one stage must be able to run")
-    if executors and not prefect:
-        raise UserError("stages are sent to other hosts through Prefect; leave --no-prefect out")
     if executors and (fallback or options.no_commit or options.interactive):
         raise UserError("--pools does not go with --fallback, --no-commit or --interactive; leave one of them out")
     with Relay([listener] if listener else []) as relay, _opened(root, options, relay, fallback) as workspace:
@@ -105,6 +103,8 @@ def run(
         if executors and workspace.options.interactive:
             raise UserError("--pools asks nobody: unset core.interactive in DVC's config")
         ready = [_executor(one) if isinstance(one, str) else one for one in executors]
+        if not prefect and any(one.travels for one in ready):
+            raise UserError("stages are sent to other hosts through Prefect; leave --no-prefect out")
         scheduler = Scheduler(workspace, graph, [*ready, LocalExecutor(jobs)], relay)
         if not _in_a_flow() and scheduler.nothing_to_do():
             relay.hear(Message(UP_TO_DATE))

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gliaflow.as_dvc import reproduce
-from tests.support.repos import Project
+from tests.support.repos import Project, reproduce
 
 DIAMOND: dict[str, Any] = {
     "top": {"cmd": "cp seed.txt top.txt", "deps": ["seed.txt"], "outs": ["top.txt"]},

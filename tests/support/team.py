@@ -25,10 +25,6 @@ from tests.support.repos import GLIAFLOW, Project, environment, soon
 IDENTITY = ("GIT_AUTHOR", "GIT_COMMITTER")  # which a host has none of
 LEASE_SECONDS = 6  # short: a test waits for it
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-DEPLOYED = {  # what a team has deployed that has no pipeline of its own
-    "prefect.yaml": "pull: []\ndeployments: [{name: night, entrypoint: night.night, work_pool: {name: cpu}}]\n",
-    "night.py": "from prefect import flow\n\n\n@flow\ndef night() -> None: ...\n",
-}
 GPUS = "#!/bin/sh\ncase $* in *query*) printf '0, GPU-a\\n1, GPU-b\\n';; *) printf 'GPU 0: x (UUID: GPU-a)\\n';; esac\n"
 
 
@@ -131,7 +127,7 @@ class Team:
     """All of it."""
 
     folder: Path
-    checkout: Path  # which all hosts have, and whose prefect.yaml is deployed
+    checkout: Path  # which all hosts have
     server: Server
     origin: Path
     hosts: dict[str, Host] = field(default_factory=dict)
@@ -140,6 +136,15 @@ class Team:
         """A host, with a worker that serves the pool."""
         self.hosts[name] = Host(name, pool, self.folder / name, self.checkout, self.server.url, extra).start()
         return self.hosts[name]
+
+    def set_up(self, *arguments: str) -> str:
+        """What `gliaflow` prints of its work on the server, from the checkout."""
+        line, variables = [*GLIAFLOW, *arguments], environment(self.folder / "home", self.server.url)
+        ended = subprocess.run(
+            line, cwd=self.checkout, env=variables, check=False, capture_output=True, text=True, timeout=120
+        )
+        assert not ended.returncode, ended.stderr
+        return ended.stdout
 
     def project(self, root: Path, origin: Path | None = None) -> Project:
         """A repository whose commits and outputs the hosts can have."""
@@ -150,13 +155,6 @@ class Team:
         made.dvc("remote", "add", "--default", "store", str(root.parent / f"{root.name}-store"))
         made.commit()
         return made
-
-    def tell(self, *arguments: str) -> str:
-        """What `gliaflow` prints in the checkout, for the server of the team."""
-        line, variables = [*GLIAFLOW, *arguments], environment(self.folder / "home", self.server.url)
-        return subprocess.run(
-            line, cwd=self.checkout, env=variables, check=True, stdout=subprocess.PIPE, text=True, timeout=120
-        ).stdout
 
     def member(self, home: Path) -> dict[str, str]:
         """The environment of somebody at a laptop."""
@@ -180,27 +178,21 @@ class Team:
 
 @contextmanager
 def team(folder: Path, database: str, checkout: Path | None = None) -> Iterator[Team]:
-    """A team whose server has the pools cpu and gpu and what the checkout's prefect.yaml deploys, and no hosts yet."""
+    """A team whose server has the pools cpu and gpu, and no hosts yet; theirs is an empty checkout by default."""
     server, origin = Server(folder, database), folder / "pipeline.git"
-    made = Team(folder, checkout or _checkout(folder / "checkout"), server, origin)
+    if checkout is None:
+        checkout = folder / "checkout"
+        subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)
+    made = Team(folder, checkout, server, origin)
     try:
         server.start()
-        said = made.tell("deploy", "--repository", str(origin)) + made.tell("pool", "gpu")
-        assert said.startswith("made pool cpu\ndeployed stage/cpu\ndeployed "), said
-        assert said.endswith("made pool gpu\ndeployed stage/gpu\n"), said
+        for pool in ("cpu", "gpu"):
+            assert made.set_up("pool", pool) == f"made pool {pool}\ndeployed stage/{pool}\n"
         yield made
     finally:
         for host in made.hosts.values():
             host.kill()
         server.kill()
-
-
-def _checkout(root: Path) -> Path:
-    root.mkdir()
-    for name, text in DEPLOYED.items():
-        (root / name).write_text(text)
-    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
-    return root
 
 
 def unique(prefix: str) -> str:

@@ -76,7 +76,7 @@ def worker(pool: str, *, limit: Limit = None, repo: Path = Path()) -> None:
     _check(limit)
     if not pool:
         raise UserError("of which pool? Name one that `gliaflow pool` made, as `gliaflow worker gpu`")
-    workers.work(pool, git.top(repo), limit)
+    workers.work(pool, repo.resolve(), limit)
 
 
 def _check(limit: int | None) -> None:

@@ -1,25 +1,39 @@
-"""The metrics of a workspace, and their change since the last commit."""
+"""The metrics of a workspace, and how they changed since the last commit.
+
+By file, its path from the root of the repository; then by name, nested names joined by dots.
+"""
 
 from collections.abc import Iterator, Mapping
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
-from dvc.repo import Repo
+from gliaflow.store.repository import opened
+
+Metrics = dict[str, dict[str, Any]]
 
 
-def metrics(root: Path) -> dict[str, dict[str, Any]]:
-    """The metrics of the workspace at `root`: by file, then by name, nested names joined by dots.
+def metrics(root: Path) -> Metrics:
+    """The metrics of the workspace at `root`; a metrics file that is missing or broken is left out.
 
-    A metrics file of `dvc.yaml` that is not there, or is broken, is left out.
+    Raises:
+        UserError: `root` is in no DVC repository, or DVC cannot read its dvc.yaml.
     """
-    with Repo(str(root)) as repo:
+    with opened(root) as repo, chdir(repo.root_dir):  # DVC names files as seen from the working directory
         return _by_file(repo.metrics.show().get("", {}))
 
 
 def changes(root: Path) -> list[dict[str, Any]]:
-    """Every metric of the workspace beside its value in HEAD, where there is one."""
-    with Repo(str(root)) as repo:
-        shown = repo.metrics.show() if repo.scm.no_commits else repo.metrics.show(revs=["HEAD"], hide_workspace=False)
+    """Each metric of the workspace at `root`: its file, name, value as text, and change since HEAD.
+
+    Without git, or before the first commit, all are new.
+
+    Raises:
+        UserError: `root` is in no DVC repository, or DVC cannot read its dvc.yaml.
+    """
+    with opened(root) as repo, chdir(repo.root_dir):
+        any_commit = not repo.config["core"].get("no_scm", False) and not repo.scm.no_commits
+        shown = repo.metrics.show(revs=["HEAD"], hide_workspace=False) if any_commit else repo.metrics.show()
     now, head = _by_file(shown.get("workspace") or shown.get("") or {}), _by_file(shown.get("HEAD") or {})
     return [
         {"file": file, "metric": name, "value": text(value), "since HEAD": _change(head.get(file, {}), name, value)}
@@ -28,22 +42,23 @@ def changes(root: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _by_file(shown: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    files = sorted(shown.get("data", {}).items())
-    return {file: dict(flat(found["data"])) for file, found in files if "data" in found}
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """What is nested in `values`, by names joined by dots."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value that is nested in `values`, with its names joined by dots; a lone value has the name `name`."""
+    if not isinstance(values, Mapping):
+        yield name, values
+        return
+    for key, value in values.items():
+        yield from flat(value, f"{name}.{key}" if name else str(key))
 
 
 def text(value: Any) -> str:
+    """A metric as a person sees it: a fraction with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _by_file(shown: Mapping[str, Any]) -> Metrics:
+    files = sorted(shown.get("data", {}).items())
+    return {file: dict(flat(found["data"])) for file, found in files if "data" in found}
 
 
 def _change(before: Mapping[str, Any], name: str, value: Any) -> str:
