@@ -57,7 +57,7 @@ GRAPH: dict[str, Any] = {
 def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """A team with a host for each pool."""
     folder = tmp_path_factory.mktemp("team")
-    with postgres(folder) as database, team(folder, database) as made:
+    with postgres(folder) as database, team(folder, database, ROOT) as made:
         assert made.set_up("deploy", "--repository", str(made.origin)).startswith("deployed stage/cpu\n")
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as `nohup make worker &` has it
         made.join("n", "cpu")
