@@ -30,8 +30,8 @@ from flows.repro import reproduce
 from flows.run_git import WHO, git
 from flows.screen import Screen
 from stages.errors import GliaflowError, UserError
-from stages.lgg import kaggle_source
 from stages.lgg.download import DownloadParams
+from stages.lgg.source import kaggle as kaggle_source
 from stages.params import load
 
 ENGINE = Path(__file__).parents[1]

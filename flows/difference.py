@@ -214,7 +214,7 @@ def _arrays(
 
 
 def _read(path: Path, version: str) -> "pd.DataFrame":
-    from stages.lgg.slices import SLICES, read_slices
+    from stages.lgg.tables import SLICES, read_slices
 
     try:
         return read_slices(path)

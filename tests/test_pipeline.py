@@ -142,20 +142,37 @@ def test_packages_hold_no_code(package: Path) -> None:
     assert [type(node) for node in ast.parse(package.read_text()).body] == [ast.Expr]
 
 
+def named(path: Path) -> set[str]:
+    """The modules that `path` imports, or imports something of."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").rglob("*.py")), ids=str)
 def test_who_may_import_whom(path: Path) -> None:
     part = path.relative_to(ROOT / "stages").parts[0]
     foreign = {"lgg", "mnist", "regression"} - {part}
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            names.add(node.module or "")
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+    names = named(path)
     roots = {name.split(".")[0] for name in names}
     assert not roots & {"dvc", "prefect", "flows"}
     assert not {name for name in names if name.startswith(tuple(f"stages.{other}" for other in foreign))}
     assert not (roots & {"tensorflow", "tf_keras", "keras"} and "torch" in roots)
+
+
+ROOMS: dict[str, set[str]] = {"source": set(), "scans": set(), "unet": set(), "scores": {"unet"}}
+"""The folders of stages/lgg, and which others each may import from; the stages beside them may import from all."""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "stages/lgg").glob("*/*.py")), ids=str)
+def test_which_room_may_import_which(path: Path) -> None:
+    room = path.parent.name
+    of_lgg = {name.split(".")[2] for name in named(path) if name.startswith("stages.lgg.")}
+    assert of_lgg <= {room} | ROOMS[room]
 
 
 def expanded() -> dict[str, Any]:
