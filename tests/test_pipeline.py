@@ -98,6 +98,14 @@ def test_a_command_names_every_output_and_every_input_that_is_data(name: str) ->
         assert any(path == argument or path.startswith(f"{argument}/") for argument in arguments), path
 
 
+@pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if "diff" in stage.get("meta", {})])
+def test_what_compares_two_versions_of_a_stages_outputs_is_a_module_of_its_part(name: str) -> None:
+    python, flag, module = shlex.split(STAGES[name]["meta"]["diff"])
+    assert (python, flag) == ("python", "-m")
+    assert ROOT.joinpath(*module.split(".")).with_suffix(".py").parent == module_of(name).parent
+    assert ROOT.joinpath(*module.split(".")).with_suffix(".py").exists()
+
+
 @pytest.mark.parametrize("part", ["lgg", "mnist", "regression"])
 def test_every_profile_has_every_section(part: str) -> None:
     """Loaded in a process of its own, since torch and TensorFlow do not share one."""
