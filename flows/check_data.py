@@ -10,8 +10,8 @@ from flows.workspaces import workspace
 from gliaflow.errors import GliaflowError, one_line
 from gliaflow.machine.retry import retry
 from stages import errors
-from stages.lgg.source import kaggle
 from stages.lgg.download import DownloadParams
+from stages.lgg.source import kaggle
 from stages.params import load
 
 
