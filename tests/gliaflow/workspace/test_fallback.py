@@ -23,10 +23,11 @@ def test_the_fallback_uses_dvcs_commands_alone(project: Project, tmp_path: Path)
 def test_the_fallback_needs_no_internals_of_dvc(project: Project) -> None:
     project.write({"seed.txt": "1\n"})
     project.pipeline({"s": {"cmd": "cp seed.txt o.txt", "deps": ["seed.txt"], "outs": ["o.txt"]}})
-    moved = "import dvc.stage.run as moved; del moved._make_cmd; from gliaflow.cli.repro import main, run; run(main)"
-    refused = project.run(sys.executable, "-c", moved, expect=2)
+    moved = "import dvc.stage.run as moved; del moved._make_cmd; from gliaflow.cli.app import main; main()"
+    line = [sys.executable, "-c", moved, "repro", "--no-prefect"]
+    refused = project.run(*line, expect=2)
     assert "the internals of this DVC moved (cannot import name '_make_cmd'" in refused.stderr
     assert "run with --fallback" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
-    assert "s: ran in" in project.run(sys.executable, "-c", moved, "--fallback").stdout
+    assert "s: ran in" in project.run(*line, "--fallback").stdout
     project.clean()
