@@ -31,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         found.append((root, targets, options, *others))
         return Report(FAILED if options.on_error != "ignore" else FAILED[:1], options.on_error)
 
-    monkeypatch.setattr(as_dvc.api, "run", run)
+    monkeypatch.setattr("gliaflow.as_dvc.api.run", run)
     return found
 
 

@@ -45,10 +45,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
         monkeypatch.setattr(stage_flow, name, lambda *_: None)
     monkeypatch.setattr(stage_flow, "checked_out", made.checked_out)
     monkeypatch.setattr(stage_flow, "beating", made.checked_out)
-    monkeypatch.setattr(stage_flow.socket, "gethostname", lambda: "b")
-    monkeypatch.setattr(stage_flow.parcels, "unpack", lambda _, run_cache: made.known and run_cache)
-    monkeypatch.setattr(stage_flow.parcels, "push", lambda _: Record("ab", "cd"))
-    monkeypatch.setattr(stage_flow.api, "reproduce", made.reproduce)
+    monkeypatch.setattr("gliaflow.team.stage_flow.socket.gethostname", lambda: "b")
+    monkeypatch.setattr("gliaflow.team.stage_flow.parcels.unpack", lambda _, run_cache: made.known and run_cache)
+    monkeypatch.setattr("gliaflow.team.stage_flow.parcels.push", lambda _: Record("ab", "cd"))
+    monkeypatch.setattr("gliaflow.team.stage_flow.api.reproduce", made.reproduce)
     return made
 
 
