@@ -56,7 +56,17 @@ def pipeline(project: Project, megabytes: int, number: int, pool: bool) -> str:
 
 def timed(project: Project, name: str) -> dict[str, float]:
     """When, by the wall, the stage was begun and ended here; and when it was sent, if it was."""
-    line = [sys.executable, "-u", "-m", "gliaflow.cli.repro", "--pools", "--single-item", "--repo", str(project.root), name]
+    line = [
+        sys.executable,
+        "-u",
+        "-m",
+        "gliaflow.cli.repro",
+        "--pools",
+        "--single-item",
+        "--repo",
+        str(project.root),
+        name,
+    ]
     stamps: dict[str, float] = {}
     with subprocess.Popen(line, cwd=project.root, env=project.environment, stdout=subprocess.PIPE, text=True) as flow:
         assert flow.stdout

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from dvc.exceptions import ReproductionError
 
-from gliaflow.as_dvc import reproduce
 from gliaflow.core.options import Options
-from tests.support.repos import Project, copies, ours, stock
+from tests.support.repos import Project, copies, ours, reproduce, stock
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gliaflow.errors import UserError
-from gliaflow.hosts.heartbeat import seconds
+from gliaflow.hosts.heartbeat import lease_seconds
 from tests.support.repos import Project
 
 GOOD: dict[str, Any] = {"split": {"cmd": "cp seed.txt split.txt", "deps": ["seed.txt"], "outs": ["split.txt"]}}
@@ -99,10 +99,10 @@ def test_wrong_meta(done: Project, meta: Any, said: str) -> None:
 
 
 def test_a_lease_that_nobody_can_wait_for(done: Project) -> None:
-    assert seconds("0.5") == 0.5
+    assert lease_seconds({"GLIAFLOW_LEASE_SECONDS": "0.5"}) == 0.5
     for text in ("0", "-1", "nan", "inf", "1e300", "1 min"):
         with pytest.raises(UserError, match=f"GLIAFLOW_LEASE_SECONDS is '{text}'; it must be a number of seconds"):
-            seconds(text)
+            lease_seconds({"GLIAFLOW_LEASE_SECONDS": text})
     done.environment |= {"GLIAFLOW_LEASE_SECONDS": "abc"}
     assert "GLIAFLOW_LEASE_SECONDS is 'abc'" in refused(done, "--pools")
 

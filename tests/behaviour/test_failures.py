@@ -8,8 +8,7 @@ import psutil
 import pytest
 from dvc.exceptions import ReproductionError
 
-from gliaflow.as_dvc import reproduce
-from tests.support.repos import Project
+from tests.support.repos import Project, reproduce
 
 COUNT = "echo x >> tries.log; n=$(wc -l < tries.log)"
 

@@ -14,8 +14,9 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from gliaflow.as_dvc import reproduce
-from tests.support.repos import GLIAFLOW, Project
+from tests.support.repos import GLIAFLOW, Project, reproduce
+
+pytestmark = pytest.mark.usefixtures("api")  # Prefect keeps these runs
 
 KILLS = int(os.environ.get("GLIAFLOW_FLOW_KILLS", "12"))
 PATIENCE_SECONDS = 30

@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.repos import Project, ours, stock
+
+pytestmark = pytest.mark.usefixtures("api")  # Prefect keeps these runs
 
 EXAMPLES = int(os.environ.get("GLIAFLOW_EXAMPLES", "10"))
 SOURCES = ("a.txt", "b.txt", "data/x.txt", "data")  # the last two are under `dvc add`

@@ -8,8 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from gliaflow.as_dvc import reproduce
-from tests.support.repos import ROOT, Project
+from tests.support.repos import ROOT, Project, reproduce
 
 DIAMOND: dict[str, Any] = {
     "top": {"cmd": "cp seed.txt top.txt", "deps": ["seed.txt"], "outs": ["top.txt"]},

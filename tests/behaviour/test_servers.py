@@ -12,13 +12,12 @@ from typing import Any
 import boto3
 import pytest
 
-from gliaflow.as_dvc import reproduce
 from gliaflow.cli.share import main
 from gliaflow.errors import UserError
 from tests.gliaflow.store.test_records import compute, ran, teammate
 from tests.gliaflow.versioning.test_versions import share
 from tests.support import servers
-from tests.support.repos import GLIAFLOW, Project, environment
+from tests.support.repos import GLIAFLOW, Project, environment, reproduce
 
 SECRET = "wJalrXUtnFEMI-not-a-real-key"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}

@@ -3,8 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.behaviour.test_kills import stage
 from tests.support.repos import SECONDS, Project
+
+pytestmark = pytest.mark.usefixtures("api")  # Prefect keeps these runs
 
 
 def test_eight_concurrent_starts(project: Project) -> None:
@@ -15,7 +19,7 @@ def test_eight_concurrent_starts(project: Project) -> None:
     project.commit()
     alone = project.copy(project.root.parent / "alone" / "project")
     alone.dvc("repro")
-    flow, repro, status = ("gliaflow.cli.repro",), ("dvc", "repro"), ("dvc", "status")
+    flow, repro, status = ("gliaflow", "repro"), ("dvc", "repro"), ("dvc", "status")
     lines = [flow, repro, flow, status, flow, repro, status, flow]
     started = [
         subprocess.Popen(

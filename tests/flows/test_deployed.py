@@ -1,12 +1,8 @@
 """What prefect.yaml deploys, by a real worker: the night's run, a data version, and the look for newer data."""
 
-import os
-import re
 import shutil
 import signal
-import socket
 import sys
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -14,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from gliaflow.team.deployed import PACKAGES, check_data, pinned, publish, repro, same_packages
 from kagglesdk import kaggle_env
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
@@ -25,22 +19,20 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from prefect.server.api.server import create_api_app
 from prefect.settings import (
-    PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
     PREFECT_HOME,
-    PREFECT_SERVER_API_AUTH_STRING,
     temporary_settings,
 )
 from ruamel.yaml import YAML
 
-from gliaflow.team import setup as team_cli
+from flows.check_data import check_data
+from flows.nightly import nightly as nightly_flow
+from flows.release import release
 from gliaflow.team import watch
-from stages.errors import UserError
 from tests.gliaflow.store.test_records import ran
 from tests.stages.lgg.kaggle_server import TOKEN, Kaggle, serving
-from tests.support.repos import GLIAFLOW, ROOT, Project, soon
+from tests.support.repos import ROOT, Project, soon
 from tests.support.servers import postgres
 from tests.support.team import Team, team
 
@@ -66,6 +58,7 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """A team with a host for each pool."""
     folder = tmp_path_factory.mktemp("team")
     with postgres(folder) as database, team(folder, database) as made:
+        assert made.set_up("deploy", "--repository", str(made.origin)).startswith("deployed stage/cpu\n")
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as `nohup make worker &` has it
         made.join("n", "cpu")
         made.join("g", "gpu")
@@ -99,22 +92,22 @@ def runs(client: SyncPrefectClient, name: str) -> list[FlowRun]:
 
 def test_the_night_comes_by_its_schedule_and_one_run_at_a_time(crew: Team, pipeline: Project, tmp_path: Path) -> None:
     with crew.client() as client:
-        nightly = client.read_deployment_by_name("repro/nightly")
+        nightly = client.read_deployment_by_name("nightly/nightly")
         (schedule,) = nightly.schedules
         assert (schedule.schedule.cron, schedule.schedule.timezone) == ("0 3 * * *", "UTC")  # type: ignore[union-attr]
-        assert runs(client, "repro/nightly") == []
+        assert runs(client, "nightly/nightly") == []
         soon_and_often = IntervalSchedule(interval=EVERY, anchor_date=datetime.now(UTC) + timedelta(seconds=3))
         moved = DeploymentScheduleUpdate(schedule=soon_and_often)
         client.update_deployment(nightly.id, DeploymentUpdate(schedules=[moved]))
 
         def states() -> list[str | None]:
-            return [run.state_name for run in runs(client, "repro/nightly")]
+            return [run.state_name for run in runs(client, "nightly/nightly")]
 
         assert soon(lambda: "Completed" in states() and states().count("Cancelled") >= 2), states()
         client.update_deployment(nightly.id, DeploymentUpdate(paused=True))
         assert soon(lambda: set(states()) == {"Completed", "Cancelled"}), states()
         # Which of two that fall due together goes first is the worker's choice, so none is expected to be the one.
-        found = [run for run in runs(client, "repro/nightly") if run.state]
+        found = [run for run in runs(client, "nightly/nightly") if run.state]
         whole = [run for run in found if run.state_name == "Completed"]
         spans = sorted((run.start_time, run.end_time) for run in whole if run.start_time and run.end_time)
         assert len(spans) == len(whole)
@@ -134,12 +127,12 @@ def test_a_version_is_published_by_a_deployment(pipeline: Project) -> None:
     pipeline.flow("--pull")
     pipeline.commit()
     pipeline.run("git", "push", "--quiet", "origin", "HEAD:main")
-    pipeline.run(*GLIAFLOW, "push")
-    line = [sys.executable, "-m", "prefect", "deployment", "run", "publish/version", "--param", "name=v1", "--watch"]
+    pipeline.gliaflow("push")
+    line = [sys.executable, "-m", "prefect", "deployment", "run", "release/version", "--param", "name=v1", "--watch"]
     ended = pipeline.run(*line)
     assert "finished successfully" in ended.stdout, ended.stdout
     pipeline.run("git", "fetch", "--quiet", "--tags", "origin")
-    assert "v1: " in pipeline.run(*GLIAFLOW, "list").stdout
+    assert "v1: " in pipeline.gliaflow("versions").stdout
 
 
 def looked(crew: Team, origin: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -168,37 +161,25 @@ def test_newer_data_fails_loudly_and_changes_nothing(
 
 
 def test_every_deployment_of_the_file_is_there(crew: Team) -> None:
-    names = {"stage/gpu", "stage/cpu", "repro/nightly", "publish/version", "check-data/weekly"}
+    names = {"stage/gpu", "stage/cpu", "nightly/nightly", "release/version", "check-data/weekly"}
     written = YAML(typ="safe", pure=True).load((ROOT / "prefect.yaml").read_text())["deployments"]
     with crew.client() as client:
         found = {name: client.read_deployment_by_name(name) for name in names}
         pools = {name: one.work_pool_name for name, one in found.items()}
         assert pools == {name: "gpu" if name == "stage/gpu" else "cpu" for name in names}
-        assert {one.name for one in found.values()} == {one["name"] for one in written}
-        assert found["repro/nightly"].concurrency_options.collision_strategy.value == "CANCEL_NEW"  # type: ignore[union-attr]
+        deployed = {one.name for name, one in found.items() if not name.startswith("stage/")}
+        assert deployed == {one["name"] for one in written}
+        assert found["nightly/nightly"].concurrency_options.collision_strategy.value == "CANCEL_NEW"  # type: ignore[union-attr]
         assert {schedule.schedule.cron for schedule in found["check-data/weekly"].schedules} == {"0 5 * * 1"}  # type: ignore[union-attr]
-
-
-def test_pools_are_made_once_and_limits_set(crew: Team) -> None:
-    with crew.client() as client:
-        team_cli.pools()
-        before = {pool.name: pool.id for pool in client.read_work_pools()}
-        team_cli.pools("gpu", 4)
-        team_cli.pools("tpu")
-        after = {pool.name: pool for pool in client.read_work_pools()}
-        assert {name: after[name].id for name in before} == before
-        assert (after["gpu"].concurrency_limit, after["tpu"].type) == (4, "process")
-        team_cli.pools()
-        assert client.read_work_pool("gpu").concurrency_limit == 4
 
 
 def test_a_night_whose_host_is_lost_has_crashed_and_makes_way(crew: Team, pipeline: Project) -> None:
     with crew.client() as client:
-        team_cli.deploy(str(crew.origin))  # again, and there is still one of them
+        crew.set_up("deploy", "--repository", str(crew.origin))  # again, and there is still one of them
         (found,) = client.read_automations_by_name(watch.NAME)
         assert (found.trigger.within, found.enabled) == (watch.SILENCE, True)  # type: ignore[union-attr]
         client.update_automation(found.id, watch.automation(timedelta(seconds=10)))  # with no second sign until then
-        nightly = client.read_deployment_by_name("repro/nightly")
+        nightly = client.read_deployment_by_name("nightly/nightly")
         night = client.create_flow_run_from_deployment(nightly.id, parameters=nightly.parameters | {"flags": FORCE})
         assert soon((pipeline.root / "busy").exists)
         crew.hosts["n"].kill()
@@ -214,69 +195,13 @@ def test_a_night_whose_host_is_lost_has_crashed_and_makes_way(crew: Team, pipeli
         assert soon(lambda: client.read_flow_run(following.id).state_name == "Completed")
 
 
-def test_other_packages_than_the_pinned_ones_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "requirements.lock").write_text("numpy==1\n")
-    monkeypatch.delenv(PACKAGES, raising=False)
-    same_packages(tmp_path)  # another project
-    (tmp_path / "flows").mkdir()
-    (tmp_path / "flows/deployed.py").touch()
-    with pytest.raises(UserError, match=re.escape("another requirements.lock: git pull there")):
-        same_packages(tmp_path)
-    shutil.copy(ROOT / "requirements.lock", tmp_path)
-    same_packages(tmp_path)
-    monkeypatch.setenv(PACKAGES, pinned(ROOT))
-    same_packages(tmp_path)
-    monkeypatch.setenv(PACKAGES, "of before a git pull")
-    with pytest.raises(UserError, match=re.escape("requirements.lock has changed on the worker's host since")):
-        same_packages(tmp_path)
-
-
-def test_no_worker_starts_with_packages_older_than_the_lock_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock, made, stamp = tmp_path / "requirements.lock", tmp_path / "venv", tmp_path / "venv/.ready"
-    made.mkdir()
-    lock.touch()
-    team_cli.up_to_date(made, lock)  # not make's
-    stamp.touch()
-    os.utime(lock, (stamp.stat().st_mtime + 1,) * 2)
-    team_cli.up_to_date(made, lock)  # make's, and not the one that this runs in
-    monkeypatch.setattr(sys, "prefix", str(made))
-    with pytest.raises(UserError, match=re.escape("requirements.lock is newer than the packages that are installed")):
-        team_cli.up_to_date(made, lock)
-    (tmp_path / "link").symlink_to(made)
-    team_cli.up_to_date(tmp_path / "link", lock)
-    os.utime(stamp, (lock.stat().st_mtime,) * 2)
-    team_cli.up_to_date(made, lock)
-
-
-def test_a_server_that_wants_a_password_or_is_away_is_one_line(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "admin:right"}):
-            app = create_api_app(ignore_cache=True)
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error"))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        there = {PREFECT_API_URL: f"http://127.0.0.1:{listening.getsockname()[1]}", PREFECT_HOME: tmp_path}
-        for given in ({}, {PREFECT_API_AUTH_STRING: "admin:wrong"}):
-            for action in ("pools", "worker"):
-                with temporary_settings(there | given), pytest.raises(UserError) as caught:
-                    team_cli.main(action, "gpu")
-                said = "the server wants a password: set PREFECT_API_AUTH_STRING"
-                assert str(caught.value) == f"{there[PREFECT_API_URL]}: {said}"
-        server.should_exit = True
-        thread.join()
-    with temporary_settings(there), pytest.raises(UserError, match="is the server there"):
-        team_cli.main("worker", "gpu")
-
-
 def test_what_the_user_must_mend_ends_a_deployed_flow_at_once(
     crew: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLIAFLOW_WORKSPACES", str(tmp_path))
     what: dict[str, Any] = {"repository": str(tmp_path / "nowhere"), "return_state": True}
     with temporary_settings({PREFECT_API_URL: crew.server.url, PREFECT_HOME: tmp_path}), crew.client() as client:
-        for found in (publish(name="v9", **what), repro(**what)):
+        for found in (release(name="v9", **what), nightly_flow(**what)):
             assert (found.is_failed(), found.name) == (True, "Failed")
             assert "does not appear to be a git repository" in str(found.message)
             assert "\n" not in str(found.message)

@@ -12,10 +12,11 @@ from typing import Any
 import psutil
 from dvc.exceptions import ReproductionError
 from dvc.repo import Repo
+from prefect.settings import PREFECT_API_URL
 from ruamel.yaml import YAML
 
 import gliaflow
-from gliaflow.as_dvc import reproduce
+from gliaflow import as_dvc
 
 ROOT = Path(__file__).parents[2]
 GLIAFLOW = (sys.executable, "-m", "gliaflow")
@@ -138,10 +139,15 @@ def stock(root: Path, targets: list[str] | None = None, **flags: Any) -> list[st
         os.chdir(before)
 
 
-def ours(root: Path, targets: list[str] | None = None, prefect: bool = False, **flags: Any) -> list[str] | str:
-    """The same of the engine."""
+def reproduce(root: Path, targets: list[str] | str | None = None, **flags: Any) -> list[str]:
+    """As the engine does for callers of DVC; Prefect keeps the run where a server is set, as by the fixture `api`."""
+    return as_dvc.reproduce(root, targets, **{"prefect": bool(PREFECT_API_URL.value()), **flags})
+
+
+def ours(root: Path, targets: list[str] | None = None, **flags: Any) -> list[str] | str:
+    """What the engine returns, or that it failed."""
     try:
-        return reproduce(root, targets, jobs=3, prefect=prefect, **flags)
+        return reproduce(root, targets, jobs=3, **flags)
     except ReproductionError as error:
         return str(error)
 

@@ -135,6 +135,15 @@ class Team:
         self.hosts[name] = Host(name, pool, self.folder / name, self.server.url, extra).start()
         return self.hosts[name]
 
+    def set_up(self, *arguments: str) -> str:
+        """What `gliaflow` prints of its work on the server, from this checkout."""
+        variables = environment(self.folder / "home", self.server.url)
+        ended = subprocess.run(
+            [*GLIAFLOW, *arguments], cwd=ROOT, env=variables, check=False, capture_output=True, text=True, timeout=120
+        )
+        assert not ended.returncode, ended.stderr
+        return ended.stdout
+
     def project(self, root: Path, origin: Path | None = None) -> Project:
         """A repository whose commits and outputs the hosts can have."""
         made = Project(root, self.member(root.parent / f"{root.name}-home"))
@@ -167,16 +176,13 @@ class Team:
 
 @contextmanager
 def team(folder: Path, database: str) -> Iterator[Team]:
-    """A team whose server has what prefect.yaml deploys, and no hosts yet."""
+    """A team whose server has the pools cpu and gpu, and no hosts yet."""
     server, origin = Server(folder, database), folder / "pipeline.git"
     made = Team(folder, server, origin)
     try:
         server.start()
-        line = [*GLIAFLOW, "deploy", "--repository", str(origin)]
-        said = subprocess.run(
-            line, cwd=ROOT, env=environment(folder / "home", server.url), check=True, capture_output=True, timeout=120
-        ).stdout.decode()
-        assert said.startswith("made pool cpu\nmade pool gpu\ndeployed stage/gpu\ndeployed stage/cpu\n"), said
+        for pool in ("cpu", "gpu"):
+            assert made.set_up("pool", pool) == f"made pool {pool}\ndeployed stage/{pool}\n"
         yield made
     finally:
         for host in made.hosts.values():

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from uuid import UUID
@@ -15,24 +15,24 @@ from prefect.states import Cancelled
 
 from gliaflow.errors import UserError
 
+VARIABLE = "GLIAFLOW_LEASE_SECONDS"
+BEATS = 6  # signs of life within a lease
 
-def lease_seconds(text: str) -> float:
-    """For how long there may be no sign of life before a stage is lost.
+
+def lease_seconds(environment: Mapping[str, str] = os.environ) -> float:
+    """For how long there may be no sign of life before a stage is lost; the same on all hosts of a team.
 
     Raises:
-        UserError: it is no number, or none that anyone could wait for.
+        UserError: `GLIAFLOW_LEASE_SECONDS` is no number, or none that anyone could wait for.
     """
+    text = environment.get(VARIABLE) or "60"
     try:
         found = float(text)
     except ValueError:
         found = 0.0
     if not 0 < found <= threading.TIMEOUT_MAX:
-        raise UserError(f"GLIAFLOW_LEASE_SECONDS is {text!r}; it must be a number of seconds above 0, as 60")
+        raise UserError(f"{VARIABLE} is {text!r}; it must be a number of seconds above 0, as 60")
     return found
-
-
-LEASE_SECONDS = lease_seconds(os.environ.get("GLIAFLOW_LEASE_SECONDS") or "60")
-BEAT_SECONDS = LEASE_SECONDS / 6  # between two of them
 
 
 @contextmanager
@@ -40,12 +40,12 @@ def beating() -> Iterator[None]:
     """Give signs of life of the flow run while this lasts, and end it once the server takes it for ended."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
-    over = threading.Event()
+    over, beat_seconds = threading.Event(), lease_seconds() / BEATS
 
     def beat() -> None:
         before: UUID | None = None
         with get_client(sync_client=True) as client:
-            while run and not over.wait(BEAT_SECONDS):
+            while run and not over.wait(beat_seconds):
                 with suppress(Exception):  # the server may be away, and say anything
                     client.update_flow_run(run.id, name=run.name)  # as it is: what counts is that it was written
                     state = client.read_flow_run(run.id).state

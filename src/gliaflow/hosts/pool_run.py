@@ -25,7 +25,7 @@ from gliaflow.core.ports import Ended, Listener, Reply, Task
 from gliaflow.core.report import Began, Line, Message, Outcome
 from gliaflow.errors import GliaflowError, UserError
 from gliaflow.hosts import snapshot
-from gliaflow.hosts.heartbeat import LEASE_SECONDS, Silence
+from gliaflow.hosts.heartbeat import Silence, lease_seconds
 from gliaflow.hosts.logs import RunLogs
 from gliaflow.machine.retry import retry
 from gliaflow.machine.spawn import GRACE_SECONDS
@@ -66,7 +66,7 @@ class PoolRun:
     def __init__(self, task: Task, top: Path, commit: Callable[[Sequence[str]], tuple[str, str]]) -> None:
         self._task, self._top, self._commit = task, top, commit
         self._address, self._pool = task.stage.address, f"'{task.stage.settings.pool}'"
-        self._stop = threading.Event()
+        self._stop, self._lease = threading.Event(), lease_seconds()
         self.pid = os.getpid()
 
     def stop(self, number: int) -> None:  # noqa: ARG002
@@ -196,7 +196,7 @@ class PoolRun:
         seconds = silence.seconds(run.updated)
         if not run.state or run.state.is_scheduled() or self._stop.is_set():
             return
-        if seconds > (PENDING_SECONDS if run.state.is_pending() else LEASE_SECONDS):
+        if seconds > (PENDING_SECONDS if run.state.is_pending() else self._lease):
             reason = f"nothing was heard of its host in pool {self._pool} for {seconds:.0f} s"
             client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
             raise Lost(reason)

@@ -19,6 +19,7 @@ from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Lease, Task
 from gliaflow.errors import TransientError, UserError
 from gliaflow.hosts import snapshot
+from gliaflow.hosts.heartbeat import lease_seconds
 from gliaflow.hosts.pool_run import FLOW, LOSSES, PoolRun
 from gliaflow.machine import git
 
@@ -38,6 +39,7 @@ class Pools:
     travels, ahead = True, sys.maxsize
 
     def __init__(self) -> None:
+        lease_seconds()  # what is wrong with it is told before anything runs
         context = FlowRunContext.get()
         self._server = PREFECT_API_URL.value()  # before one for this run alone is started
         # A flow that waited for a place in its own pool could wait for ever.

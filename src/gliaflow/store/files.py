@@ -1,4 +1,8 @@
-"""Files of a remote, whatever keeps it: sent so that each appears whole, listed, hashed; an error is one line."""
+"""Files of a remote, whatever keeps it: send them so that each appears whole, list them, hash them.
+
+A store is an object database of DVC (`odb`), in this machine's cache or on a remote; `oid` is the hash that names an
+object in it. An error that a library raises about a remote becomes one line here.
+"""
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,18 +20,18 @@ from dvc_objects.fs.utils import tmp_fname
 
 from gliaflow.errors import GliaflowError, TransientError, UserError, one_line
 
-WHOLE = (LocalFileSystem, ObjectFileSystem)  # where DVC's put shows a file once it is complete
-OURS = (errno.ENOSPC, errno.EDQUOT)  # a disk of this machine
-PASSING = (errno.EBUSY, errno.EIO, errno.EAGAIN)  # what s3fs makes of 500, 503 and "slow down"
+ATOMIC = (LocalFileSystem, ObjectFileSystem)  # where DVC's put shows a file only once it is complete
+OWN_DISK = (errno.ENOSPC, errno.EDQUOT)  # a disk of this machine is full
+PASSING = (errno.EBUSY, errno.EIO, errno.EAGAIN)  # what s3fs raises for 500, 503 and "slow down"
 
 
 @contextmanager
 def reached(odb: Any) -> Iterator[None]:
-    """Have what the libraries beneath say of a remote be one line, with the remote in it.
+    """Turn what libraries raise about a remote inside the block into one line that names the remote.
 
     Raises:
-        TransientError: it cannot be reached.
-        UserError: it refuses.
+        TransientError: the remote cannot be reached.
+        UserError: the remote refuses.
     """
     try:
         yield
@@ -36,20 +40,20 @@ def reached(odb: Any) -> Iterator[None]:
     except Exception as error:
         names = " ".join(cls.__name__ for cls in type(error).__mro__)  # each library has an exception of its own
         known = isinstance(error, OSError) or type(error).__module__ != "builtins"  # else it is a bug
-        if not known or getattr(error, "errno", None) in OURS:
+        if not known or getattr(error, "errno", None) in OWN_DISK:
             raise
         passing = "Connection" in names or "Timeout" in names or getattr(error, "errno", None) in PASSING
         kind = TransientError if passing else UserError
-        raise kind(f"remote {url(odb)}: {said(error)}") from error
+        raise kind(f"remote {url(odb)}: {reason(error)}") from error
 
 
 def url(odb: Any) -> str:
-    """Where it is."""
+    """The address of a store."""
     return str(odb.fs.unstrip_protocol(odb.path))
 
 
-def said(error: BaseException) -> str:
-    """What an error says, on one line."""
+def reason(error: BaseException) -> str:
+    """The message of an error on one line; the name of its class if it has none."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:  # without its number
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
@@ -57,22 +61,79 @@ def said(error: BaseException) -> str:
 
 
 def each(odb: Any, jobs: int | None, action: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """What `action` returns of each item, several at once."""
-    _ = odb.fs.fs  # connects, lest each thread does
+    """Call `action` on each item, `jobs` at once (by default as many as the store takes); returns the results."""
+    _ = odb.fs.fs  # connects here, since each thread would connect for itself
     with ThreadPoolExecutor(jobs or odb.fs.jobs) as pool:
         return list(pool.map(action, items))
 
 
 def sizes(odb: Any, oids: Iterable[str], jobs: int | None) -> dict[str, int]:
-    """The objects that lie in the folders of these, with their sizes: a listing a folder, and no request an object."""
+    """The sizes in bytes of all objects that lie in the same folders as `oids`, by hash.
+
+    The store is asked once for each folder, not once for each object.
+    """
     folders = {odb.fs.parent(odb.oid_to_path(oid)) for oid in oids}
     entries = (entry for found in each(odb, jobs, partial(_listed, odb.fs), folders) for entry in found)
     return {"".join(odb.fs.parts(entry["name"])[-2:]): entry["size"] for entry in entries}
 
 
+def damaged(odb: Any, oids: Iterable[str], jobs: int | None = None) -> set[str]:
+    """Those of `oids` that are missing in the store or do not hash to their names; reads every byte of them."""
+    oids = list(oids)
+    fine = each(odb, jobs, partial(_is_whole, odb), oids)
+    return {oid for oid, is_whole in zip(oids, fine, strict=True) if not is_whole}
+
+
+def send(odb: Any, paths: Mapping[str, str], jobs: int | None, say: Callable[[str], None]) -> set[str]:
+    """Copy files, given as path here → path in the store; returns the paths here of those that were copied.
+
+    Nobody sees half a file. Where DVC's put does not ensure that, as over SSH, a file has another name until it is
+    complete.
+
+    Raises:
+        TransientError: the remote cannot be reached, and so took no file.
+        UserError: the remote refuses all files.
+    """
+    if not paths:
+        return set()
+    failed = dict[str, BaseException]()
+    with reached(odb):
+        coming = {here: _coming(odb.fs, there) for here, there in paths.items()}
+        _copy(odb.fs, coming, jobs, failed)
+        copied = [here for here in paths if here not in failed]
+        each(odb, jobs, lambda here: _show(odb, here, coming[here], paths[here], failed), copied)
+        if len(failed) == len(paths):
+            raise next(iter(failed.values()))
+    if failed:
+        say(f"{len(failed)} could not be sent ({reason(next(iter(failed.values())))}); push again for the rest")
+    return paths.keys() - failed.keys()
+
+
+def _coming(fs: Any, there: str) -> str:
+    """The name that a file has on the remote until it is complete."""
+    return there if isinstance(fs, ATOMIC) else str(fs.join(fs.parent(there), tmp_fname()))
+
+
+def _copy(fs: Any, coming: Mapping[str, str], jobs: int | None, failed: dict[str, BaseException]) -> None:
+    def note(here: str, _: str, error: BaseException) -> None:
+        failed[here] = error
+
+    generic.copy(localfs, list(coming), fs, list(coming.values()), batch_size=jobs or fs.jobs, on_error=note)
+
+
+def _show(odb: Any, here: str, coming: str, there: str, failed: dict[str, BaseException]) -> None:
+    """Give a file that was copied its name, and protect it."""
+    try:
+        if coming != there:
+            odb.fs.move(coming, there)
+        odb.protect(there)
+    except Exception as error:
+        failed[here] = error
+
+
 def _listed(fs: Any, folder: str) -> list[dict[str, Any]]:
     """The files of a folder, as they are now."""
-    if isinstance(fs, ObjectFileSystem):  # `ls` would ask again for one that is not there
+    if isinstance(fs, ObjectFileSystem):  # `ls` would ask again for a folder that is not there
         return list(fs.fs.find(fs.parent(folder), prefix=f"{fs.name(folder)}/", detail=True).values())
     try:
         return list(fs.ls(folder, detail=True))
@@ -80,58 +141,8 @@ def _listed(fs: Any, folder: str) -> list[dict[str, Any]]:
         return []
 
 
-def whole(odb: Any, oid: str) -> bool:
-    """Whether an object is there and hashes to its name; reads all of it."""
+def _is_whole(odb: Any, oid: str) -> bool:
     try:
         return bool(file_md5(odb.oid_to_path(oid), odb.fs, name=odb.hash_name) == oid.partition(".")[0])
     except FileNotFoundError:
         return False
-
-
-def send(odb: Any, paths: Mapping[str, str], jobs: int | None) -> dict[str, BaseException]:
-    """Copy files, given as path here → path there; those that were not, and why.
-
-    Nobody sees half a file: where DVC's put does not see to that, as over SSH, it has another name until it is whole.
-    """
-    fs, failed = odb.fs, dict[str, BaseException]()
-
-    def coming(there: str) -> str:
-        return there if isinstance(fs, WHOLE) else fs.join(fs.parent(there), tmp_fname())
-
-    def finish(here: str) -> None:
-        try:
-            if names[here] != paths[here]:
-                fs.move(names[here], paths[here])
-            odb.protect(paths[here])
-        except Exception as error:
-            failed[here] = error
-
-    def note(here: str, _: str, error: BaseException) -> None:
-        failed[here] = error
-
-    names = {here: coming(there) for here, there in paths.items()}
-    if names:
-        generic.copy(localfs, list(names), fs, list(names.values()), batch_size=jobs or fs.jobs, on_error=note)
-    each(odb, jobs, finish, [here for here in names if here not in failed])
-    return failed
-
-
-def tell_damaged(cache: Any, tell: Callable[[str], None]) -> None:
-    """Have each object be told that a remote gave and that does not hash to its name: DVC drops it without a word."""
-    add = cache.add
-
-    def told(path: Any, fs: Any, oid: Any, *args: Any, on_error: Any = None, **options: Any) -> Any:
-        failed = set()
-
-        def note(one: str, error: BaseException) -> None:
-            failed.add(one)
-            on_error(one, error)
-
-        count = add(path, fs, oid, *args, on_error=on_error and note, **options)
-        oids = [oid] if isinstance(oid, str) else oid
-        for one in oids if options.get("verify") else []:
-            if one not in failed and not cache.exists(one):
-                tell(one)
-        return count
-
-    cache.add = told

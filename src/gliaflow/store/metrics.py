@@ -1,26 +1,63 @@
-"""The metrics of a workspace, and their change since the last commit."""
+"""The metrics of a workspace, and how they changed since the last commit.
 
-from collections.abc import Iterator, Mapping
+By file, its path from the root of the repository; then by name, nested names joined by dots.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import chdir
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dvc.repo import Repo
+from gliaflow.store.repository import opened
+
+PICTURES = (".png", ".svg", ".jpg", ".jpeg")
+Metrics = dict[str, dict[str, Any]]
 
 
-def metrics(root: Path) -> dict[str, dict[str, Any]]:
-    """The metrics of the workspace at `root`: by file, then by name, nested names joined by dots.
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a workspace."""
 
-    A metrics file of `dvc.yaml` that is not there, or is broken, is left out.
+    file: str
+    name: str
+    value: Any
+    change: str
+    """Since HEAD, as a phrase; nothing if it is the same."""
+    final: bool
+    """Whether no stage made it on which another one depends."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What there is to show of a workspace."""
+
+    metrics: list[Metric]
+    """By file, then in the order of the file."""
+    figures: list[str]
+    """The folders that hold pictures, from the root of the repository: of plots, and of what the last stages make."""
+
+
+def metrics(root: Path) -> Metrics:
+    """The metrics of the workspace at `root`; a metrics file that is missing or broken is left out.
+
+    Raises:
+        UserError: `root` is in no DVC repository, or DVC cannot read its dvc.yaml.
     """
-    with Repo(str(root)) as repo:
+    with opened(root) as repo, chdir(repo.root_dir):  # DVC names files as seen from the working directory
         return _by_file(repo.metrics.show().get("", {}))
 
 
 def changes(root: Path) -> list[dict[str, Any]]:
-    """Every metric of the workspace beside its value in HEAD, where there is one."""
-    with Repo(str(root)) as repo:
-        shown = repo.metrics.show() if repo.scm.no_commits else repo.metrics.show(revs=["HEAD"], hide_workspace=False)
-    now, head = _by_file(shown.get("workspace") or shown.get("") or {}), _by_file(shown.get("HEAD") or {})
+    """Each metric of the workspace at `root`: its file, name, value as text, and change since HEAD.
+
+    Without git, or before the first commit, all are new.
+
+    Raises:
+        UserError: `root` is in no DVC repository, or DVC cannot read its dvc.yaml.
+    """
+    with opened(root) as repo:
+        now, head = _now_and_head(repo)
     return [
         {"file": file, "metric": name, "value": text(value), "since HEAD": _change(head.get(file, {}), name, value)}
         for file, values in now.items()
@@ -28,22 +65,67 @@ def changes(root: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _by_file(shown: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    files = sorted(shown.get("data", {}).items())
-    return {file: dict(flat(found["data"])) for file, found in files if "data" in found}
+def overview(root: Path) -> Overview:
+    """What there is to show of the workspace at `root`.
+
+    Raises:
+        UserError: `root` is in no DVC repository, or DVC cannot read its dvc.yaml.
+    """
+    with opened(root) as repo:
+        now, head = _now_and_head(repo)
+        last = _last_stages(repo)
+        read = {Path(out.fs_path) for stage in repo.index.stages if stage not in last for out in stage.outs}
+        final = {file for file in now if read.isdisjoint(_with_parents(Path(repo.root_dir, file)))}
+        found = [
+            Metric(file, name, value, _change(head.get(file, {}), name, value), file in final)
+            for file, values in now.items()
+            for name, value in values.items()
+        ]
+        return Overview(found, sorted(_folders_of_pictures(repo, last)))
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """What is nested in `values`, by names joined by dots."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value that is nested in `values`, with its names joined by dots; a lone value has the name `name`."""
+    if not isinstance(values, Mapping):
+        yield name, values
+        return
+    for key, value in values.items():
+        yield from flat(value, f"{name}.{key}" if name else str(key))
 
 
 def text(value: Any) -> str:
+    """A metric as a person sees it: a fraction with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _now_and_head(repo: Any) -> tuple[Metrics, Metrics]:
+    """The metrics of the workspace and of HEAD; of HEAD none without git, or before the first commit."""
+    with chdir(repo.root_dir):  # DVC names files as seen from the working directory
+        any_commit = not repo.config["core"].get("no_scm", False) and not repo.scm.no_commits
+        shown = repo.metrics.show(revs=["HEAD"], hide_workspace=False) if any_commit else repo.metrics.show()
+    return _by_file(shown.get("workspace") or shown.get("") or {}), _by_file(shown.get("HEAD") or {})
+
+
+def _last_stages(repo: Any) -> set[Any]:
+    """The stages with a command on which no other depends."""
+    graph = repo.index.graph  # an edge leads from a stage to what it depends on
+    return {stage for stage in graph if stage.cmd and not graph.in_degree(stage)}
+
+
+def _with_parents(path: Path) -> list[Path]:
+    return [path, *path.parents]
+
+
+def _folders_of_pictures(repo: Any, last: Collection[Any]) -> set[str]:
+    outputs = ((stage, out) for stage in repo.index.stages for out in stage.outs if out.is_in_repo)
+    paths = [Path(out.fs_path) for stage, out in outputs if out.plot or stage in last]
+    files = (file for path in paths for file in [path, *path.rglob("*")] if file.suffix in PICTURES and file.is_file())
+    return {file.parent.relative_to(repo.root_dir).as_posix() for file in files}
+
+
+def _by_file(shown: Mapping[str, Any]) -> Metrics:
+    files = sorted(shown.get("data", {}).items())
+    return {file: dict(flat(found["data"])) for file, found in files if "data" in found}
 
 
 def _change(before: Mapping[str, Any], name: str, value: Any) -> str:

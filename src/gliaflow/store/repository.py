@@ -1,7 +1,7 @@
 """DVC repositories, opened: quietly, with the working directory in them, and with what comes from a remote hashed."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,21 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from gliaflow.errors import UserError, one_line
-from gliaflow.store.records import verify
+
+REPAIR = "`gliaflow push --verify` repairs it from a cache where it is whole"
 
 
 @contextmanager
 def opened(root: Path) -> Iterator[Any]:
-    """The repository that `root` lies in; the working directory is there, since DVC takes paths from there."""
+    """Open the repository that the folder `root` lies in; yields a `dvc.repo.Repo`.
+
+    Inside the block `root` is the working directory, since DVC takes paths from there.
+
+    Raises:
+        UserError: there is no such folder or no repository, or DVC raises something inside the block.
+    """
+    if not root.is_dir():
+        raise UserError(f"'{root}' is no folder: name one that lies in a DVC repository")
     try:
         with chdir(root), dvc_silent(), Repo() as repo:
             verify(repo)
@@ -26,7 +35,7 @@ def opened(root: Path) -> Iterator[Any]:
 
 @contextmanager
 def dvc_silent() -> Iterator[None]:
-    """Keep DVC from logging: the flow does the talking."""
+    """Keep DVC from logging inside the block; gliaflow tells the user what matters."""
     loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -36,3 +45,52 @@ def dvc_silent() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def verify(repo: Any, say: Callable[[str], None] = print) -> None:
+    """Have DVC hash whatever comes from a remote, and tell which objects are damaged there.
+
+    A host that was killed while it pushed may have left half a file, and disks lose bits. A second call for the same
+    `repo` changes nothing.
+    """
+    cloud = repo.cloud
+    if "get_remote" in vars(cloud):
+        return  # done already
+    get_remote = cloud.get_remote
+
+    def verifying(*args: Any, **kwargs: Any) -> Any:
+        found = get_remote(*args, **kwargs)
+        found.config["verify"] = True  # not in repo.config: DVC reads that anew whenever it looks at a stage
+        return found
+
+    cloud.get_remote = verifying
+    told = set()
+
+    def tell(oid: str) -> None:
+        if oid not in told:  # DVC tries more than once
+            told.add(oid)
+            say(f"object {oid} is damaged on the remote; {REPAIR}")
+
+    for cache in (repo.cache.local, repo.cache.legacy):
+        _tell_damaged(cache, tell)
+
+
+def _tell_damaged(cache: Any, tell: Callable[[str], None]) -> None:
+    """Call `tell` with the hash of each object that comes damaged from a remote; DVC drops it without a word."""
+    add = cache.add
+
+    def told(path: Any, fs: Any, oid: Any, *args: Any, on_error: Any = None, **options: Any) -> Any:
+        failed = set()
+
+        def note(one: str, error: BaseException) -> None:
+            failed.add(one)
+            on_error(one, error)
+
+        count = add(path, fs, oid, *args, on_error=on_error and note, **options)
+        oids = [oid] if isinstance(oid, str) else oid
+        for one in oids if options.get("verify") else []:
+            if one not in failed and not cache.exists(one):
+                tell(one)
+        return count
+
+    cache.add = told

@@ -31,10 +31,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import temporary_settings
 from prefect.states import Cancelling
 
-from gliaflow.as_dvc import reproduce
-from gliaflow.flow import tasks as flow_tasks
+from gliaflow.flow import session
 from tests.behaviour.test_kills import mine
-from tests.support.repos import GLIAFLOW, PATIENCE_SECONDS, ROOT, Project, soon
+from tests.support.repos import GLIAFLOW, PATIENCE_SECONDS, Project, reproduce, soon
 from tests.support.team import unique
 
 STAGES: dict[str, Any] = {
@@ -114,17 +113,17 @@ def test_a_flow_that_ends_before_its_watcher_looks_leaves_no_error(
     looked = threading.Event()
 
     def late(*values: Any) -> Any:
-        if threading.current_thread().name == flow_tasks.WATCHER:
+        if threading.current_thread().name == session.WATCHER:
             assert ended.wait(PATIENCE_SECONDS)
             looked.set()
         return temporary_settings(*values)
 
     ended = threading.Event()
-    monkeypatch.setattr(flow_tasks, "temporary_settings", late)
+    monkeypatch.setattr(session, "temporary_settings", late)
     project.write({"seed.txt": "1\n"})
     project.pipeline({"one": STAGES["one"]})
     assert reproduce(project.root) == ["one"]
-    (watcher,) = (thread for thread in threading.enumerate() if thread.name == flow_tasks.WATCHER)
+    (watcher,) = (thread for thread in threading.enumerate() if thread.name == session.WATCHER)
     ended.set()
     watcher.join(PATIENCE_SECONDS)
     assert looked.is_set()
@@ -160,8 +159,17 @@ def test_the_console_shows_the_stages_and_nothing_of_the_server(project: Project
 CANCEL = 0  # the number of no signal
 SERVE = """
 import sys
-from gliaflow.team.deployed import repro
-repro.serve(name="here", parameters={"root": sys.argv[1]})
+from prefect import flow
+import gliaflow
+
+
+@flow
+def repro(root):
+    gliaflow.reproduce(root).raise_if_failed()
+
+
+if __name__ == "__main__":
+    repro.serve(name="here", parameters={"root": sys.argv[1]})
 """
 
 
@@ -170,9 +178,11 @@ def test_cancelling_a_served_run_ends_every_process(project: Project, client: Sy
     command = "(setsid sleep 96 &) ; test -e seed.txt && touch begun && sleep 95"
     meta = {"pool": "gpu"}  # of no concern to a flow that is served where it runs
     project.pipeline({"long": {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"], "meta": meta}})
-    line = [sys.executable, "-c", SERVE, str(project.root)]
+    served = project.root.parent / "served.py"
+    served.write_text(SERVE)
+    line = [sys.executable, str(served), str(project.root)]
     with subprocess.Popen(
-        line, cwd=ROOT, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        line, cwd=served.parent, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as server:
         try:
             deployment = soon(lambda: found(client, "repro/here"))

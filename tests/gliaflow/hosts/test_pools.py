@@ -14,7 +14,7 @@ import psutil
 import pytest
 from prefect.blocks.system import Secret
 
-from gliaflow.team.setup import pools
+from gliaflow.team.setup import make_pool
 from tests.support.repos import GLIAFLOW, Project, copies, soon
 from tests.support.servers import postgres, refusing, s3
 from tests.support.team import Team, team, unique
@@ -113,7 +113,7 @@ def test_lines_come_here_and_retries_gpus_and_secrets_are_those_of_the_host(proj
     name, secret = unique("retry"), uuid.uuid4().hex
     with crew.client():
         Secret(value=secret).save("team-key", overwrite=True)
-        pools("gpu", secrets={"TEAM_KEY": "team-key"})
+        make_pool("gpu", secrets={"TEAM_KEY": "team-key"})
     device = "echo device $CUDA_VISIBLE_DEVICES; test -e tried || { touch tried; exit 75; }"
     flaky = f"{device}; printf %s $TEAM_KEY | sha256sum | cut -c1-64 > o.txt"
     meta = GPU | {"retries": 1, "retry_delay": 0.1}

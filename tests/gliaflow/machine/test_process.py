@@ -12,9 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from gliaflow.machine.lines import LONGEST_LINE
 
-from gliaflow.machine.process import CANNOT_RUN, Ended, Process
+from gliaflow.machine.process import CANNOT_RUN, LONGEST_LINE, Exit, Process
 from gliaflow.machine.spawn import GRACE_SECONDS, Supervisor
 from tests.support.repos import ROOT, alive
 
@@ -48,7 +47,7 @@ class Stages:
 
     def watch(
         self, process: Process, timeout: float | None = None, seen: Callable[[str], object] = lambda _: None
-    ) -> tuple[Ended, list[str]]:
+    ) -> tuple[Exit, list[str]]:
         """Run it to its end; `seen` is called with each whole line."""
         lines: list[str] = []
 
@@ -59,7 +58,7 @@ class Stages:
 
         return process.run(on_line, timeout), lines
 
-    def run(self, *lines: str, timeout: float | None = None) -> tuple[Ended, list[str]]:
+    def run(self, *lines: str, timeout: float | None = None) -> tuple[Exit, list[str]]:
         """Spawn and run."""
         return self.watch(self.spawn(*lines), timeout)
 
@@ -138,7 +137,7 @@ def supervisor_of(process: Process) -> psutil.Process:
 def test_each_line_comes_whole_and_in_order(stages: Stages) -> None:
     ended, lines = stages.run("echo a; echo; printf 'b c\\n'; echo d >&2")
     assert lines == ["a", "", "b c", "d"]
-    assert ended == Ended(0, "echo a; echo; printf 'b c\\n'; echo d >&2", False, 0)
+    assert ended == Exit(0, "echo a; echo; printf 'b c\\n'; echo d >&2", False, 0)
 
 
 def test_a_line_is_heard_while_the_command_runs(stages: Stages) -> None:
@@ -503,7 +502,7 @@ def test_a_supervisor_killed_while_it_is_asked_costs_no_stage_and_no_descriptor(
 
 
 def test_stages_that_find_the_supervisor_killed_do_not_wait_for_each_other(stages: Stages) -> None:
-    number, ended = 5, list[Ended]()
+    number, ended = 5, list[Exit]()
     for round_ in range(4):
         process = stages.spawn("true")
         supervisor = supervisor_of(process)

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gliaflow.machine.gpus import visible_gpus
 
 from gliaflow.core.settings import Settings
-from gliaflow.machine.slots import THREADS, Lease, Slots
+from gliaflow.machine.slots import THREADS, SlotLease, Slots, visible_gpus
 from tests.support.repos import ROOT
 
 HOLD = (
@@ -74,7 +73,7 @@ def two_gpus(machine: Machine) -> Machine:
     return machine
 
 
-def got(lease: Lease | None) -> Lease:
+def got(lease: SlotLease | None) -> SlotLease:
     assert lease
     return lease
 

@@ -82,7 +82,7 @@ def test_what_cannot_travel_is_named_with_its_one_reason(project: Project) -> No
 def test_what_is_damaged_here_is_fetched_and_what_is_nowhere_is_named(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gliaflow.machine.retry.insist.__defaults__", ((),))  # no waits
+    monkeypatch.setattr("gliaflow.machine.retry.retry.__defaults__", ((), ()))  # no waits
     first = {"cmd": "mkdir d; cp src/seed.txt d/x", "deps": ["src/seed.txt"], "outs": ["d"]}
     second = copies("d/x", "o.txt")
     project.pipeline({"first": first, "s": second})

@@ -8,7 +8,8 @@ from typing import Any
 
 import psutil
 import pytest
-from gliaflow.workspace.stale import CLOCK_SECONDS, forget_the_dead
+
+from gliaflow.workspace.locks import CLOCK_SECONDS, forget_the_dead
 
 NOTHING: dict[str, Any] = {"write": {}, "read": {}}
 

@@ -1,0 +1,66 @@
+"""Metrics by file and dotted name, and their change since the last commit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gliaflow.errors import UserError
+from gliaflow.store.metrics import changes, flat, metrics, text
+from tests.support.repos import Project, environment
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Project:
+    """A repository with metrics of three kinds, one of them broken, and no commit."""
+    made = Project(tmp_path / "project", environment(tmp_path, ""))
+    files = ["a.json", "sub/b.yaml", "broken.json", "one.json"]
+    made.pipeline({}, metrics=files)
+    made.write({"a.json": '{"dice": {"mean": 0.5, "n": 3}, "of": "last"}', "sub/b.yaml": "loss: 0.25\n"})
+    made.write({"broken.json": "{", "one.json": "7"})
+    return made
+
+
+def test_by_file_from_the_root_wherever_one_stands(measured: Project) -> None:
+    expected: dict[str, dict[str, Any]] = {
+        "a.json": {"dice.mean": 0.5, "dice.n": 3, "of": "last"},
+        "one.json": {"": 7},
+        "sub/b.yaml": {"loss": 0.25},
+    }
+    assert metrics(measured.root) == metrics(measured.root / "sub") == expected
+
+
+def test_changes_since_the_last_commit(measured: Project) -> None:
+    assert {row["since HEAD"] for row in changes(measured.root)} == {"new"}
+    measured.commit()
+    assert {row["since HEAD"] for row in changes(measured.root)} == {""}
+    measured.write({"a.json": '{"dice": {"mean": 0.625, "n": 2}, "of": "best", "more": 1}'})
+    found = [(row["metric"], row["value"], row["since HEAD"]) for row in changes(measured.root / "sub")]
+    assert found == [
+        ("dice.mean", "0.625", "+0.125"),
+        ("dice.n", "2", "-1"),
+        ("of", "best", "was last"),
+        ("more", "1", "new"),
+        ("", "7", ""),
+        ("loss", "0.25", ""),
+    ]
+
+
+def test_without_git_all_is_new(tmp_path: Path) -> None:
+    made = Project(tmp_path / "project", environment(tmp_path, ""))
+    config = made.root / ".dvc/config"
+    config.write_text(config.read_text().replace("[core]\n", "[core]\n    no_scm = true\n"))
+    made.write({"a.json": '{"dice": 0.5}'})
+    made.pipeline({}, metrics=["a.json"])
+    row = {"file": "a.json", "metric": "dice", "value": "0.5", "since HEAD": "new"}
+    assert changes(made.root) == [row]
+
+
+def test_no_repository_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="you are not inside of a DVC repository"):
+        metrics(tmp_path)
+
+
+def test_nested_names_are_joined_and_fractions_short() -> None:
+    assert list(flat({"a": {"b": {"c": 1}, "d": {}}, "e": [2]})) == [("a.b.c", 1), ("e", [2])]
+    assert [text(value) for value in (0.123456, 12, True, "best")] == ["0.1235", "12", "True", "best"]
