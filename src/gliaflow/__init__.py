@@ -14,55 +14,113 @@ The floors, an import goes only downwards:
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gliaflow.api import reproduce, status
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from gliaflow.api import compare, fetch, get, publish, push, reproduce, status, version, versions
     from gliaflow.core.explain import Forecast
     from gliaflow.core.options import Options
-    from gliaflow.core.report import Change, Outcome, Report, StageResult
+    from gliaflow.core.ports import Executor, Listener
+    from gliaflow.core.report import (
+        Began,
+        Change,
+        Event,
+        Line,
+        Message,
+        Outcome,
+        Report,
+        StageEnded,
+        StageResult,
+        Summary,
+    )
     from gliaflow.errors import BadInput, CommandFailed, GliaflowError, NotReproduced, TransientError, UserError
+    from gliaflow.store.transfer import Transfer
+    from gliaflow.versioning.diff import Difference
+    from gliaflow.versioning.versions import Version
 
-__version__ = version("gliaflow")
+    __version__: str
 
-_HOMES = {
-    "reproduce": "api",
-    "status": "api",
-    "Forecast": "core.explain",
-    "Options": "core.options",
-    "Change": "core.report",
-    "Outcome": "core.report",
-    "Report": "core.report",
-    "StageResult": "core.report",
-    "BadInput": "errors",
-    "CommandFailed": "errors",
-    "GliaflowError": "errors",
-    "NotReproduced": "errors",
-    "TransientError": "errors",
-    "UserError": "errors",
-}  # each name is imported when it is first asked for: importing gliaflow loads neither DVC nor Prefect
+_NAMES = {
+    "api": ["reproduce", "status", "push", "fetch", "publish", "versions", "version", "get", "compare"],
+    "core.explain": ["Forecast"],
+    "core.options": ["Options"],
+    "core.ports": ["Executor", "Listener"],
+    "core.report": [
+        *["Change", "Outcome", "Report", "StageResult"],
+        *["Began", "Event", "Line", "Message", "StageEnded", "Summary"],
+    ],
+    "errors": ["BadInput", "CommandFailed", "GliaflowError", "NotReproduced", "TransientError", "UserError"],
+    "store.transfer": ["Transfer"],
+    "versioning.diff": ["Difference"],
+    "versioning.versions": ["Version"],
+}  # by module; each name is imported when it is first asked for: importing gliaflow loads neither DVC nor Prefect
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "BadInput",
+    "Began",
     "Change",
     "CommandFailed",
+    "Difference",
+    "Event",
+    "Executor",
     "Forecast",
     "GliaflowError",
+    "Line",
+    "Listener",
+    "Message",
     "NotReproduced",
     "Options",
     "Outcome",
     "Report",
+    "StageEnded",
     "StageResult",
+    "Summary",
+    "Transfer",
     "TransientError",
     "UserError",
+    "Version",
     "__version__",
+    "checkout",
+    "compare",
+    "fetch",
+    "get",
+    "publish",
+    "push",
     "reproduce",
     "status",
+    "version",
+    "versions",
 ]
 
 
+def checkout(repository: str, rev: str) -> "AbstractContextManager[Path]":
+    """A workspace with one commit of a repository; nobody else uses the folder until the block ends.
+
+    Args:
+        repository: The URL or path of a git repository that holds a DVC repository.
+        rev: A branch, a tag or a whole commit id.
+
+    Returns:
+        A context manager that yields the folder. Nothing of an earlier use is beside the commit in it.
+
+    Raises:
+        UserError: the repository or the revision cannot be had, when the block begins.
+        TransientError: the repository cannot be reached, when the block begins.
+    """
+    from gliaflow.team.checkout import checked_out
+
+    return checked_out(repository, rev)
+
+
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("gliaflow")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

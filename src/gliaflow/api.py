@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dvc.exceptions import DvcException
 
@@ -23,11 +23,14 @@ from gliaflow.machine.retry import retry
 from gliaflow.relay import Relay
 
 if TYPE_CHECKING:
-    from gliaflow.store.records import Sent
+    from gliaflow.store.transfer import Transfer
+    from gliaflow.versioning.diff import Difference
+    from gliaflow.versioning.versions import Version
     from gliaflow.workspace.fallback import Fallback
     from gliaflow.workspace.workspace import Workspace
 
 EXECUTORS = "gliaflow.executors"  # the group of entry points under which packages bring theirs
+Say = Callable[[str], None]
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
@@ -58,6 +61,9 @@ def reproduce(
         fallback: Run every stage through `dvc repro -s`, for a DVC whose internals moved.
         prefect: Have Prefect keep the run; without, stages run in threads of this process and nothing is kept.
 
+    Returns:
+        What became of each stage; also where stages failed.
+
     Raises:
         UserError: what the user must change before anything can run.
         TransientError: the run was cancelled.
@@ -72,7 +78,15 @@ def status(
     *,
     options: Options = Options(),  # noqa: B008
 ) -> list[Forecast]:
-    """What each stage would come to, and why, in DVC's order; changes nothing and asks no remote.
+    """What each stage would come to, and why; changes nothing and asks no remote.
+
+    Args:
+        root: The folder to look in, as `dvc --cd`.
+        targets: Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
+        options: The flags of `dvc repro`.
+
+    Returns:
+        A forecast for each stage, in DVC's order.
 
     Raises:
         UserError: what the user must change.
@@ -188,24 +202,192 @@ def dvc_errors() -> Iterator[None]:
         raise UserError(one_line("; ".join([str(error), *getattr(error, "__notes__", [])]))) from error
 
 
-def push(root: Path | str = ".", *, remote: str | None = None, jobs: int | None = None, verify: bool = False) -> "Sent":
+def push(
+    root: Path | str = ".",
+    *,
+    remote: str | None = None,
+    jobs: int | None = None,
+    verify: bool = False,
+    say: Say | None = None,
+) -> "Transfer":
     """Send every run that the remote does not know, each after its objects.
 
     Args:
         root: A folder of the repository.
         remote: A DVC remote; the default one by default.
-        jobs: How many files are copied at once.
+        jobs: How many files are copied at once; as many as the remote takes by default.
         verify: Read all that is there as well, and send again what is damaged.
+        say: Gets what happens, in lines.
+
+    Returns:
+        What was sent, and what could not be.
 
     Raises:
         UserError: there is no remote, or it refuses.
         TransientError: it cannot be reached.
     """
-    from gliaflow.store.records import Remote
+    from gliaflow.store.remote import Remote
+
+    _check_jobs(jobs)
+    with _repository(root) as repo:
+        return retry(lambda: Remote(repo, remote, jobs, say or _silent).push(verify=verify))
+
+
+def fetch(
+    root: Path | str = ".", *, remote: str | None = None, jobs: int | None = None, say: Say | None = None
+) -> "Transfer":
+    """Fetch every run that the remote knows, with its objects, each hashed again.
+
+    Args:
+        root: A folder of the repository.
+        remote: A DVC remote; the default one by default.
+        jobs: How many files are copied at once; as many as the remote takes by default.
+        say: Gets what happens, in lines.
+
+    Returns:
+        What was fetched, and what could not be.
+
+    Raises:
+        UserError: there is no remote, it cannot be listed, or it refuses.
+        TransientError: it cannot be reached.
+    """
+    from gliaflow.store.remote import Remote
+
+    _check_jobs(jobs)
+    with _repository(root) as repo:
+        return retry(lambda: Remote(repo, remote, jobs, say or _silent).fetch_runs())
+
+
+def publish(
+    name: str,
+    root: Path | str = ".",
+    *,
+    licence: str | None = None,
+    remote: str | None = None,
+    say: Say | None = None,
+) -> "Version":
+    """Name the data of HEAD as a version: a tag that holds a card, also on the git remote that the team shares.
+
+    Args:
+        name: The version, a name that git takes for a tag.
+        root: A folder of the repository.
+        licence: That of the data; by default what data/README.md says.
+        remote: The DVC remote that must hold all of the data; the default one by default.
+        say: Gets what happens, in lines.
+
+    Returns:
+        The version.
+
+    Raises:
+        UserError: the name is taken, something is not committed or not on the remote, or no licence is known.
+        TransientError: a remote cannot be reached.
+    """
+    from gliaflow.versioning.publish import publish as published
+
+    with _repository(root) as repo:
+        return published(repo, name, licence, remote, say or _silent)
+
+
+def versions(root: Path | str = ".", *, say: Say | None = None) -> "list[Version]":
+    """All data versions of a repository, the newest first.
+
+    Args:
+        root: A folder of the repository.
+        say: Gets a line for each tag that is called a version and holds no card of one.
+
+    Returns:
+        The versions.
+
+    Raises:
+        UserError: there is no such repository.
+    """
+    from gliaflow.versioning.versions import versions as listed
+
+    with _repository(root) as repo:
+        return listed(repo, say)
+
+
+def version(name: str, root: Path | str = ".") -> "Version":
+    """One data version.
+
+    Args:
+        name: The version.
+        root: A folder of the repository.
+
+    Returns:
+        The version, as its card says.
+
+    Raises:
+        UserError: there is no such version, or its tag holds no card.
+    """
+    from gliaflow.versioning.versions import read
+
+    with _repository(root) as repo:
+        return read(repo, name)
+
+
+def get(
+    name: str,
+    out: Path | str | None = None,
+    root: Path | str = ".",
+    *,
+    remote: str | None = None,
+    say: Say | None = None,
+) -> "Version":
+    """Write every output of a version into a new folder, complete or not at all; each is hashed again.
+
+    Args:
+        name: The version.
+        out: The new folder; named as the version by default.
+        root: A folder of the repository.
+        remote: A DVC remote; the default one by default.
+        say: Gets what happens, in lines.
+
+    Returns:
+        The version.
+
+    Raises:
+        UserError: there is no such version, there is something at `out`, or data is damaged or missing.
+        TransientError: the remote cannot be reached.
+    """
+    from gliaflow.versioning.versions import get as written
+
+    target = Path(out or name).absolute()
+    with _repository(root) as repo:
+        return written(repo, name, target, remote, say or _silent)
+
+
+def compare(old: str, new: str, root: Path | str = ".", *, remote: str | None = None) -> "Difference":
+    """What changed from one version to another.
+
+    Args:
+        old: The version to compare with.
+        new: The version that is compared, as a rule the newer one.
+        root: A folder of the repository.
+        remote: The DVC remote that has the data which commands of the project compare; the default one by default.
+
+    Returns:
+        The outputs and metrics that differ, and what the commands that stages name under `meta: {diff: …}` say.
+
+    Raises:
+        UserError: there is no such version, or data that a command is to read is damaged or missing.
+        TransientError: the remote cannot be reached.
+    """
+    from gliaflow.versioning.diff import compare as compared
+
+    with _repository(root) as repo:
+        return compared(repo, old, new, remote)
+
+
+def _repository(root: Path | str) -> AbstractContextManager[Any]:
     from gliaflow.store.repository import opened
 
-    with opened(Path(root)) as repo:
-        return retry(lambda: Remote(repo, remote, jobs, _silent).push(every=verify))
+    return opened(Path(root))
+
+
+def _check_jobs(jobs: int | None) -> None:
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs is {jobs}; at least one file must be copied at once")
 
 
 def _silent(_: str) -> None:

@@ -24,12 +24,12 @@ from torch import Generator, Tensor
 from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput, BadParameters
-from stages.lgg import optimizer, resume
 from stages.lgg.arrays import map_arrays
-from stages.lgg.augment import Augmentation, augment, scale_intensity
-from stages.lgg.losses import segmentation_loss
-from stages.lgg.slices import read_slices, read_split, read_weights, rows
-from stages.lgg.unet import Network, UNet
+from stages.lgg.tables import read_slices, read_split, read_weights, rows
+from stages.lgg.unet import optimizer, resume
+from stages.lgg.unet.augment import Augmentation, augment, scale_intensity
+from stages.lgg.unet.losses import segmentation_loss
+from stages.lgg.unet.network import Network, UNet
 from stages.params import STRICT_KEYS, load
 
 FILES = ("images.npy", "masks.npy", "slices.csv", "split.csv", "weights.csv")

@@ -30,7 +30,7 @@ from flows.check_data import check_data
 from flows.nightly import nightly as nightly_flow
 from flows.release import release
 from gliaflow.team import watch
-from tests.gliaflow.store.test_records import ran
+from tests.gliaflow.store.history import ran
 from tests.stages.lgg.kaggle_server import TOKEN, Kaggle, serving
 from tests.support.repos import ROOT, Project, soon
 from tests.support.servers import postgres

@@ -3,37 +3,47 @@
 import errno
 import os
 import sys
+from io import TextIOWrapper
+from typing import Literal
 
 from cyclopts import App, CycloptsError
 
-from gliaflow import __version__
+import gliaflow
 from gliaflow.errors import GliaflowError, one_line
 
 INTERRUPTED = 130  # what a shell reports for a process that SIGINT ended
-TELEMETRY = ("DO_NOT_TRACK", "DVC_NO_ANALYTICS")
+UNHEARD = 141  # and for one that SIGPIPE ended: who read its output has left
+TELEMETRY = {"DO_NOT_TRACK": "1", "DVC_NO_ANALYTICS": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 COMMANDS = {
-    "repro": "repro",
-    "status": "repro",
-    "push": "share",
-    "fetch": "share",
-    "publish": "share",
-    "versions": "share",
-    "get": "share",
-    "diff": "share",
-    "metrics": "metrics",
-    "deploy": "team",
-    "pool": "team",
-    "worker": "team",
-}
+    "repro": ["repro", "status"],
+    "share": ["push", "fetch", "publish", "versions", "get", "diff"],
+    "metrics": ["metrics"],
+    "ui": ["ui"],
+    "team": ["deploy", "pool", "worker"],
+    "app": ["completion"],
+}  # by module of this folder, in the order in which --help lists them
 
 app = App(
     name="gliaflow",
-    help="Run any dvc.yaml in parallel: DVC says what is computed, Prefect says when and where.",
-    version=__version__,
+    help="Run any dvc.yaml in parallel: DVC says what is computed, Prefect says when and where.\n\n"
+    "Example: gliaflow repro -j 4",
+    version=lambda: gliaflow.__version__,
+    help_format="plaintext",  # markdown would take as long to import as all the rest
     suppress_keyboard_interrupt=False,
 )
-for _name, _module in COMMANDS.items():
-    app.command(f"gliaflow.cli.{_module}:{_name}", name=_name)
+for _place, (_module, _name) in enumerate((module, name) for module, names in COMMANDS.items() for name in names):
+    app.command(f"gliaflow.cli.{_module}:{_name}", name=_name, sort_key=_place)
+
+
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+    """Print a script that has the shell complete commands and flags of gliaflow.
+
+    Example: gliaflow completion bash > ~/.local/share/bash-completion/completions/gliaflow
+
+    Args:
+        shell: The shell to complete in.
+    """
+    print(app.generate_completion(shell=shell), end="")
 
 
 def main() -> None:
@@ -42,15 +52,25 @@ def main() -> None:
     Exit codes: 0; 1 a stage failed; 2 what the user must change; 75 what may succeed later; 130 Ctrl-C. A bug keeps its
     traceback and exits 1.
     """
-    for name in TELEMETRY:  # neither DVC nor Prefect tells anybody that it was used, unless the user wants it to
-        os.environ.setdefault(name, "1")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    for name, value in TELEMETRY.items():  # neither DVC nor Prefect tells anybody that it was used, unless the user
+        os.environ.setdefault(name, value)  # wants it to
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks an arrow shows a question mark
+    if sys.argv[1:] in ([], ["--help"], ["-h"]):
+        for names in COMMANDS.values():
+            for name in names:
+                _ = app[name]  # loaded, so that its docstring is known
     try:
-        app(exit_on_error=False, print_error=False)
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except CycloptsError as error:
         _end(2, f"{one_line(error)} Try --help.")
     except GliaflowError as error:
         _end(error.exit_code, str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        sys.exit(UNHEARD)
     except OSError as error:
         _end(2, _sentence(error))
     except KeyboardInterrupt:

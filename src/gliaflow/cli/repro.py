@@ -1,15 +1,22 @@
 """`gliaflow repro` and `gliaflow status`."""
 
 import gc
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from gliaflow.cli.flags import Folder, Json, Many, Switch, answer
 from gliaflow.core.options import Options
+from gliaflow.core.report import Outcome, Report
+from gliaflow.errors import UserError
 
-Switch = Annotated[bool, Parameter(negative="")]
+if TYPE_CHECKING:
+    from gliaflow.core.explain import Forecast
+
+POOLS = "pools"  # the executor that --pools names
 
 
 @dataclass(frozen=True)
@@ -61,66 +68,105 @@ class Flags:
 
 def repro(
     *targets: str,
-    repo: Path = Path(),
     jobs: Annotated[int | None, Parameter(alias="-j")] = None,
-    fallback: Switch = False,
     pools: Switch = False,
-    prefect: Annotated[bool, Parameter(negative="--no-prefect")] = True,
+    executor: Many = (),
+    prefect: Annotated[bool, Parameter(negative="--no-prefect", show_default=False)] = True,
+    fallback: Switch = False,
+    quiet: Annotated[Switch, Parameter(alias="-q")] = False,
+    verbose: Annotated[Switch, Parameter(alias="-v")] = False,
     flags: Annotated[Flags, Parameter(name="*")] = Flags(),
+    repo: Folder = Path(),
+    as_json: Json = False,
 ) -> None:
-    """Do what `dvc repro` does, with independent stages side by side. See `--dry` for what would run, and why.
+    """Do what `dvc repro` does, with independent stages side by side.
 
-    Parameters
-    ----------
-    targets
-        Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
-    repo
-        The folder to run in, as `dvc --cd`.
-    jobs
-        How many CPUs stages may reserve at once; all by default.
-    fallback
-        Run every stage through `dvc repro -s`, for a DVC whose internals moved: slower.
-    pools
-        Send stages whose `meta` names a pool to the hosts of that work pool.
-    prefect
-        Have Prefect keep the run; without, nothing of it is kept but what DVC keeps.
+    Example: gliaflow repro -j 4 train evaluate
+
+    Args:
+        targets: Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
+        jobs: How many CPUs stages may reserve at once; all by default.
+        pools: Send stages whose `meta` names a pool to the hosts of that work pool; as --executor pools.
+        executor: Run stages on what a package brings under this name, if it accepts them; may be repeated.
+        prefect: Have Prefect keep the run; without, nothing of it is kept but what DVC keeps.
+        fallback: Run every stage through `dvc repro -s`, for a DVC whose internals moved: slower.
+        quiet: Print errors alone.
+        verbose: Name unchanged stages too, and print every line of stages on a terminal.
+        flags: Those of `dvc repro`.
     """
-    from gliaflow import api
-    from gliaflow.cli.screen import Screen
-
+    if quiet and verbose:
+        raise UserError("--quiet and --verbose contradict each other; leave one of them out")
     options = flags.options()
     if options.dry and not fallback:
-        status(*targets, repo=repo, flags=flags)
+        _foresee(repo, targets, options, as_json, quiet)
         return
-    if not fallback:
-        api.workspace_class()
-    gc.freeze()  # what is loaded by now stays: nothing for the collector to look through, a tenth of the time
-    with Screen() as screen:
-        report = api.reproduce(
-            repo,
-            targets,
-            options=options,
-            jobs=jobs,
-            executors=("pools",) if pools else (),
-            listener=screen,
-            fallback=fallback,
-            prefect=prefect,
-        )
+    with answer(as_json) as tell:
+        from gliaflow import api
+        from gliaflow.cli.screen import Screen
+
+        if not fallback:
+            api.workspace_class()
+        gc.freeze()  # what is loaded by now stays: nothing for the collector to look through, a tenth of the time
+        with Screen(quiet=quiet, verbose=verbose) as screen:
+            report = api.reproduce(
+                repo,
+                targets,
+                options=options,
+                jobs=jobs,
+                executors=list(dict.fromkeys([*([POOLS] if pools else []), *executor])),
+                listener=screen,
+                fallback=fallback,
+                prefect=prefect,
+            )
+        tell(_report(report), [])
     report.raise_if_failed()
 
 
 def status(
     *targets: str,
-    repo: Path = Path(),
     flags: Annotated[Flags, Parameter(name="*")] = Flags(),
+    repo: Folder = Path(),
+    as_json: Json = False,
 ) -> None:
-    """Tell what `gliaflow repro` would run, and why; nothing changes."""
-    from gliaflow import api
-    from gliaflow.core.report import Outcome
+    """Tell what `gliaflow repro` would run, and why; nothing changes.
 
-    options = flags.options()
-    found = api.status(repo, targets, options=options)
-    for one in found:
-        print(one)
-    if options.pull and any(one.outcome is Outcome.RUN for one in found):
-        print("--dry did not look at the remote: --pull may fetch what is said here to run")
+    Example: gliaflow status evaluate
+
+    Args:
+        targets: Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
+        flags: Those of `dvc repro`.
+    """
+    _foresee(repo, targets, flags.options(), as_json)
+
+
+def _foresee(root: Path, targets: Iterable[str], options: Options, as_json: bool, quiet: bool = False) -> None:
+    """Tell what each stage would come to; `quiet` only looks for what is wrong."""
+    from gliaflow import api
+
+    with answer(as_json) as tell:
+        found = api.status(root, targets, options=options)
+        tell([_forecast(one) for one in found], [] if quiet else map(str, found))
+        if options.pull and not quiet and any(one.outcome is Outcome.RUN for one in found):
+            print("--dry did not look at the remote: --pull may fetch what is said here to run")
+
+
+def _forecast(one: "Forecast") -> dict[str, object]:
+    """For a program."""
+    return {"stage": one.address, "outcome": one.outcome.name.lower(), "why": one.why}
+
+
+def _report(report: Report) -> dict[str, object]:
+    """For a program: every stage that ended, in DVC's order."""
+    stages = [
+        {
+            "stage": result.address,
+            "outcome": result.outcome.name.lower(),
+            "why": result.why,
+            "seconds": round(result.seconds, 3),
+            "outputs": dict(result.outputs),
+            "tail": list(result.tail),
+        }
+        for result in report.results
+    ]
+    failed = [result.address for result in report.failed]
+    return {"stages": stages, "reproduced": report.reproduced, "failed": failed}

@@ -1,5 +1,6 @@
 """What a person sees of a run: on a terminal a live line for each running stage, elsewhere every line as it comes."""
 
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -13,15 +14,17 @@ from gliaflow.core.report import Began, Event, Line, Message, Outcome, Report, S
 
 
 class Screen:
-    """Prints to `console`; `quiet` keeps all but errors to itself."""
+    """Prints to `console`: nothing if `quiet`; if `verbose`, unchanged stages too, and on a terminal every line."""
 
-    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+    def __init__(self, console: Console | None = None, quiet: bool = False, verbose: bool = False) -> None:
+        # A file is no terminal, whatever FORCE_COLOR says: lines in it must be whole.
+        tty = None if sys.stdout.isatty() else False
+        self.console = console or Console(highlight=False, soft_wrap=True, force_terminal=tty)
         self._lock = threading.Lock()
         self._running: dict[str, tuple[float, str]] = {}
         self._live = Live(console=self.console, get_renderable=self._lines, refresh_per_second=4, transient=True)
         self._terminal = self.console.is_terminal
-        self.quiet = quiet
+        self.quiet, self.verbose = quiet, verbose
 
     def __enter__(self) -> "Screen":
         if self._terminal and not self.quiet:
@@ -67,17 +70,17 @@ class Screen:
         with self._lock:
             since = self._running.get(address, (time.monotonic(), ""))[0]
             self._running[address] = (since, text)
-        if whole and not self._terminal:
+        if whole and (self.verbose or not self._terminal):
             self.say(f"{address} | {text}")
 
     def _ended(self, result: StageResult) -> None:
         """A stage is done."""
         with self._lock:
             self._running.pop(result.address, None)
-        if self._terminal and result.outcome is Outcome.FAILED:
+        if self._terminal and not self.verbose and result.outcome is Outcome.FAILED:
             for text in result.tail:
                 self.say(f"{result.address} | {text}")
-        if result.outcome is not Outcome.UNCHANGED:
+        if self.verbose or result.outcome is not Outcome.UNCHANGED:
             seconds = f" in {result.seconds:.1f} s" if result.outcome is Outcome.RUN else ""
             reason = f": {result.why}" if result.why else ""
             self.say(f"{result.address}: {result.outcome.value}{seconds}{reason}")

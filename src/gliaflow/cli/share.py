@@ -1,99 +1,143 @@
 """`gliaflow push`, `fetch`, `publish`, `versions`, `get` and `diff`: runs and data versions, shared with a team."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from gliaflow.cli.flags import Folder, Jobs, Json, RemoteName, Switch, Tell, answer
 from gliaflow.errors import UserError
-from gliaflow.store.records import Remote
-from gliaflow.store.repository import opened
-from gliaflow.versioning import diff as differences
-from gliaflow.versioning import versions as store
 
-RemoteName = Annotated[str | None, Parameter(alias="-r")]
-Jobs = Annotated[int | None, Parameter(alias="-j")]
+if TYPE_CHECKING:
+    from gliaflow.store.transfer import Transfer
 
 
-def push(*, verify: bool = False, remote: RemoteName = None, jobs: Jobs = None, repo: Path = Path()) -> None:
-    """Send every run that the remote does not know, with its objects."""
-    _check(jobs)
-    with opened(repo) as found:
-        sent = Remote(found, remote, jobs).push(every=verify)
-        lacking = {record: names for record, names in sent.lacking.items() if record not in sent.gone}
-        _tell("pushed", sent, lacking)
+def push(
+    *,
+    verify: Switch = False,
+    remote: RemoteName = None,
+    jobs: Jobs = None,
+    repo: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Send every run that the remote does not know, each after its objects.
+
+    Example: gliaflow push --remote store
+
+    Args:
+        verify: Read all that is on the remote of what is here, and send again what is damaged there.
+    """
+    from gliaflow import api
+
+    with answer(as_json) as tell:
+        _end(tell, "pushed", api.push(repo, remote=remote, jobs=jobs, verify=verify, say=print))
 
 
-def fetch(*, remote: RemoteName = None, jobs: Jobs = None, repo: Path = Path()) -> None:
-    """Fetch every run that the remote knows, with its objects."""
-    _check(jobs)
-    with opened(repo) as found:
-        there = Remote(found, remote, jobs)
-        records = there.records()
-        sent = there.fetch()
-        objects = there.fetch_objects(records - set(sent.lacking))
-        sent.objects = objects.objects
-        _tell("fetched", sent, sent.lacking | objects.lacking)
+def fetch(*, remote: RemoteName = None, jobs: Jobs = None, repo: Folder = Path(), as_json: Json = False) -> None:
+    """Fetch every run that the remote knows, with its objects.
+
+    Example: gliaflow fetch -j 16
+    """
+    from gliaflow import api
+
+    with answer(as_json) as tell:
+        _end(tell, "fetched", api.fetch(repo, remote=remote, jobs=jobs, say=print))
 
 
-def publish(name: str, *, licence: str | None = None, remote: RemoteName = None, repo: Path = Path()) -> None:
-    """Name the data of this commit as a version, if all of it is committed and pushed."""
-    with opened(repo) as found:
-        store.publish(found, name, licence, remote)
+def publish(
+    name: str,
+    /,
+    *,
+    licence: str | None = None,
+    remote: RemoteName = None,
+    repo: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Name the data of this commit as a version, if all of it is committed and pushed.
+
+    Example: gliaflow publish v1 --licence CC-BY-4.0
+
+    Args:
+        name: The version, a name that git takes for a tag.
+        licence: That of the data; by default what data/README.md says.
+    """
+    from gliaflow import api
+
+    with answer(as_json) as tell:
+        tell(api.publish(name, repo, licence=licence, remote=remote, say=print).plain(), [])
 
 
-def versions(name: str | None = None, *, repo: Path = Path()) -> None:
-    """List all versions, or show the card of one."""
-    with opened(repo) as found:
-        if name:
-            print(store.text(store.read(found, name)), end="")
-            return
-        for one in store.listed(found):
-            try:
-                card = store.read(found, one)
-            except UserError as error:  # the others can be read all the same
-                print(f"{one}: {error}")
-                continue
-            print(f"{one}: {card['commit'][:9]}, {len(card['outputs'])} outputs, {card['bytes']:,} bytes")
+def versions(name: str | None = None, /, *, repo: Folder = Path(), as_json: Json = False) -> None:
+    """List all versions, the newest first, or show the card of one.
+
+    Example: gliaflow versions v1
+
+    Args:
+        name: The version to show.
+    """
+    from gliaflow import api
+
+    with answer(as_json) as tell:
+        if name is None:
+            found = api.versions(repo, say=print)
+            tell([one.plain() for one in found], map(str, found))
+        else:
+            one = api.version(name, repo)
+            tell(one.plain(), one.text().splitlines())
 
 
 def get(
     name: str,
+    /,
     *,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     remote: RemoteName = None,
-    repo: Path = Path(),
+    repo: Folder = Path(),
+    as_json: Json = False,
 ) -> None:
-    """Write every output of a version into a new folder."""
+    """Write every output of a version into a new folder.
+
+    Example: gliaflow get v1 --out data-v1
+
+    Args:
+        name: The version.
+        out: The new folder; named as the version by default.
+    """
+    from gliaflow import api
+
     target = (out or Path(name)).absolute()
-    with opened(repo) as found:
-        store.get(found, name, target, remote)
+    with answer(as_json) as tell:
+        one = api.get(name, target, repo, remote=remote, say=print)
+        tell({**one.plain(), "folder": str(target)}, [])
 
 
 def diff(
     old: str,
     new: str,
+    /,
     *,
-    every: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    every: Annotated[Switch, Parameter(name="--all")] = False,
     remote: RemoteName = None,
-    repo: Path = Path(),
+    repo: Folder = Path(),
+    as_json: Json = False,
 ) -> None:
-    """Tell what changed from one version to another."""
-    with opened(repo) as found:
-        print(differences.between(found, old, new, remote, every), end="")
+    """Tell what changed from one version to another.
+
+    Example: gliaflow diff v1 v2
+
+    Args:
+        old: The version to compare with.
+        new: The version that is compared, as a rule the newer one.
+        every: Print metrics that are equal, too.
+    """
+    from gliaflow import api
+
+    with answer(as_json) as tell:
+        found = api.compare(old, new, repo, remote=remote)
+        tell(found.plain(), found.text(every).splitlines())
 
 
-def _check(jobs: int | None) -> None:
-    if jobs is not None and jobs < 1:
-        raise UserError(f"--jobs is {jobs}; at least one file must be copied at once")
-
-
-def _tell(done: str, sent: Any, lacking: dict[Any, list[str]]) -> None:
-    print(f"{done} {sent.records} runs, {sent.objects} objects")
-    for record, names in lacking.items():
-        what = store.some(names) or "its record"
-        print(f"incomplete: run {record.value[:12]}: missing, damaged or not copied: {what}")
-    if sent.gone:
-        print(f"{len(sent.gone)} runs were not sent: what they made is neither here nor there, as after dvc gc")
-    if lacking:
-        raise UserError(f"{len(lacking)} runs are not complete and were left out, see above")
+def _end(tell: Tell, verb: str, sent: "Transfer") -> None:
+    tell(sent.plain(), sent.lines(verb))
+    if sent.problems:
+        raise UserError(f"{len(sent.problems)} runs are not complete and were left out, see above")

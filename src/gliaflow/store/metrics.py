@@ -3,14 +3,39 @@
 By file, its path from the root of the repository; then by name, nested names joined by dots.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import chdir
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gliaflow.store.repository import opened
 
+PICTURES = (".png", ".svg", ".jpg", ".jpeg")
 Metrics = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a workspace."""
+
+    file: str
+    name: str
+    value: Any
+    change: str
+    """Since HEAD, as a phrase; nothing if it is the same."""
+    final: bool
+    """Whether no stage made it on which another one depends."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What there is to show of a workspace."""
+
+    metrics: list[Metric]
+    """By file, then in the order of the file."""
+    figures: list[str]
+    """The folders that hold pictures, from the root of the repository: of plots, and of what the last stages make."""
 
 
 def metrics(root: Path) -> Metrics:
@@ -31,15 +56,32 @@ def changes(root: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: `root` is in no DVC repository, or DVC cannot read its dvc.yaml.
     """
-    with opened(root) as repo, chdir(repo.root_dir):
-        any_commit = not repo.config["core"].get("no_scm", False) and not repo.scm.no_commits
-        shown = repo.metrics.show(revs=["HEAD"], hide_workspace=False) if any_commit else repo.metrics.show()
-    now, head = _by_file(shown.get("workspace") or shown.get("") or {}), _by_file(shown.get("HEAD") or {})
+    with opened(root) as repo:
+        now, head = _now_and_head(repo)
     return [
         {"file": file, "metric": name, "value": text(value), "since HEAD": _change(head.get(file, {}), name, value)}
         for file, values in now.items()
         for name, value in values.items()
     ]
+
+
+def overview(root: Path) -> Overview:
+    """What there is to show of the workspace at `root`.
+
+    Raises:
+        UserError: `root` is in no DVC repository, or DVC cannot read its dvc.yaml.
+    """
+    with opened(root) as repo:
+        now, head = _now_and_head(repo)
+        last = _last_stages(repo)
+        read = {Path(out.fs_path) for stage in repo.index.stages if stage not in last for out in stage.outs}
+        final = {file for file in now if read.isdisjoint(_with_parents(Path(repo.root_dir, file)))}
+        found = [
+            Metric(file, name, value, _change(head.get(file, {}), name, value), file in final)
+            for file, values in now.items()
+            for name, value in values.items()
+        ]
+        return Overview(found, sorted(_folders_of_pictures(repo, last)))
 
 
 def flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -54,6 +96,31 @@ def flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def text(value: Any) -> str:
     """A metric as a person sees it: a fraction with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _now_and_head(repo: Any) -> tuple[Metrics, Metrics]:
+    """The metrics of the workspace and of HEAD; of HEAD none without git, or before the first commit."""
+    with chdir(repo.root_dir):  # DVC names files as seen from the working directory
+        any_commit = not repo.config["core"].get("no_scm", False) and not repo.scm.no_commits
+        shown = repo.metrics.show(revs=["HEAD"], hide_workspace=False) if any_commit else repo.metrics.show()
+    return _by_file(shown.get("workspace") or shown.get("") or {}), _by_file(shown.get("HEAD") or {})
+
+
+def _last_stages(repo: Any) -> set[Any]:
+    """The stages with a command on which no other depends."""
+    graph = repo.index.graph  # an edge leads from a stage to what it depends on
+    return {stage for stage in graph if stage.cmd and not graph.in_degree(stage)}
+
+
+def _with_parents(path: Path) -> list[Path]:
+    return [path, *path.parents]
+
+
+def _folders_of_pictures(repo: Any, last: Collection[Any]) -> set[str]:
+    outputs = ((stage, out) for stage in repo.index.stages for out in stage.outs if out.is_in_repo)
+    paths = [Path(out.fs_path) for stage, out in outputs if out.plot or stage in last]
+    files = (file for path in paths for file in [path, *path.rglob("*")] if file.suffix in PICTURES and file.is_file())
+    return {file.parent.relative_to(repo.root_dir).as_posix() for file in files}
 
 
 def _by_file(shown: Mapping[str, Any]) -> Metrics:

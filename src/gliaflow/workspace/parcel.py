@@ -17,10 +17,10 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from gliaflow.core.ports import Parcel, Reply
 from gliaflow.errors import TransientError, UserError, one_line
 from gliaflow.machine.retry import retry
-from gliaflow.store import files as depot
-from gliaflow.store import runs
-from gliaflow.store.records import MEND, Record, Remote
-from gliaflow.store.repository import dvc_silent
+from gliaflow.store import files, runs
+from gliaflow.store.records import Record
+from gliaflow.store.remote import Remote
+from gliaflow.store.repository import REPAIR, dvc_silent
 from gliaflow.workspace.plan import is_file
 from gliaflow.workspace.travel import STAYS, check_reads, check_remote, lies_in, touching, why_it_stays
 
@@ -91,7 +91,7 @@ def unpack(parcel: Parcel, run_cache: bool) -> bool:
             return False
         found = retry(lambda: _fetch(remote, remote.records(parcel.key)))
         known = {record for record in found if runs.fits(stage, repo.stage_cache._load_cache(*record))}
-        return bool(known - set(retry(lambda: remote.fetch_objects(known)).lacking))
+        return bool(known - set(retry(lambda: remote.fetch_objects(known)).incomplete))
 
 
 def push(parcel: Parcel) -> Record:
@@ -108,7 +108,7 @@ def push(parcel: Parcel) -> Record:
         remote = Remote(repo, say=_silent)
 
         def sent() -> Record:
-            if remote.push([record]).lacking:
+            if remote.push([record]).incomplete:
                 raise TransientError("the remote did not take all objects of the run")
             return record
 
@@ -128,7 +128,7 @@ def fetch(record: Record) -> None:
         def fetched() -> None:
             if record not in _fetch(remote, [record]):
                 raise TransientError(f"run {record.value[:12]} is not on {_where(repo)}: has the host the same one?")
-            for names in remote.fetch_objects([record]).lacking.values():
+            for names in remote.fetch_objects([record]).incomplete.values():
                 what = ", ".join(names) or "the listing of a folder"
                 raise TransientError(f"missing or damaged on {_where(repo)}: {what}")
 
@@ -151,12 +151,12 @@ def unfold(stage: Any, reply: Reply) -> None:
 
 def _where(repo: Any) -> str:
     """The remote, with its address: another host may have taken another one for it."""
-    return f"the remote {depot.url(repo.cloud.get_remote_odb(None, 'push'))}"
+    return f"the remote {files.url(repo.cloud.get_remote_odb(None, 'push'))}"
 
 
 def _fetch(remote: Remote, records: Iterable[Record]) -> set[Record]:
     wanted = set(records)
-    return wanted - set(remote.fetch(wanted).lacking)
+    return wanted - set(remote.fetch(wanted).incomplete)
 
 
 def _bring(repo: Any, remote: Remote, parcel: Parcel) -> Any:
@@ -166,11 +166,11 @@ def _bring(repo: Any, remote: Remote, parcel: Parcel) -> Any:
     except CollectCacheError:
         folders = [out for out in holder.outs if out.hash_info.isdir and not out.cache.exists(out.hash_info.value)]
         names = ", ".join(f"'{folder}'" for folder in folders)
-        raise TransientError(f"{names}: the listing is missing or damaged on {_where(repo)}; {MEND}") from None
+        raise TransientError(f"{names}: the listing is missing or damaged on {_where(repo)}; {REPAIR}") from None
     here = set(repo.cache.local.oids_exist([one.value for one in objects]))  # and whole, if they are not protected
     away = {one for one in objects if one.value not in here}
     for one in remote.take(away) if away else ():
-        raise TransientError(f"'{objects[one]}': object {one.value} is missing or damaged on {_where(repo)}; {MEND}")
+        raise TransientError(f"'{objects[one]}': object {one.value} is missing or damaged on {_where(repo)}; {REPAIR}")
     return holder
 
 

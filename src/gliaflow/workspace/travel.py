@@ -10,7 +10,7 @@ from dvc.config_schema import RelPath
 
 from gliaflow.errors import UserError
 from gliaflow.machine.git import git
-from gliaflow.store.records import Remote
+from gliaflow.store.remote import Remote
 
 BATCH = 1000  # paths on one command line, which the system limits
 STAYS = "{}, so what it makes could not come back from another host; remove `pool` from its meta"

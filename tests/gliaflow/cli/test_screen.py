@@ -177,6 +177,25 @@ def test_quiet_prints_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+def test_verbose_on_a_terminal_prints_every_line_once() -> None:
+    file = StringIO()
+    console = Console(file=file, force_terminal=True, width=60, color_system=None, highlight=False)
+    play(Screen(console, verbose=True))
+    printed = [line for line in lines(file) if "|" in line]
+    assert printed == ["lgg-train | epoch 1"]
+    ended(Screen(console, verbose=True), StageResult("a", Outcome.UNCHANGED))
+    assert "a: unchanged" in lines(file)
+
+
+def test_a_file_is_no_terminal_even_if_colours_are_forced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with Screen() as screen:
+        line(screen, "a", "x" * 500, whole=True)
+    assert capsys.readouterr() == (f"a | {'x' * 500}\n", "")
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

@@ -1,0 +1,155 @@
+"""`gliaflow repro` and `gliaflow status`: the flags of `dvc repro`, what is printed, and what a program reads."""
+
+import json
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.cli.parser import get_main_parser
+
+from gliaflow.cli.app import app
+from gliaflow.cli.repro import Flags, repro, status
+from gliaflow.core.options import Options
+from gliaflow.errors import NotReproduced, UserError
+from tests.support.repos import Project, copies
+
+
+@pytest.fixture
+def pipeline(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Two stages after another, of which nothing has run; the working directory is theirs."""
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"first": copies("seed.txt", "a.txt"), "second": copies("a.txt", "b.txt")})
+    monkeypatch.chdir(project.root)
+    return project
+
+
+def run(*targets: str, **given: Any) -> None:
+    """`gliaflow repro --no-prefect`."""
+    repro(*targets, prefect=False, **given)
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> tuple[Any, list[str]]:
+    """What a program reads, and the lines that a person got beside it."""
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 1
+    return json.loads(said.out), said.err.splitlines()
+
+
+def dvc_flags() -> set[str]:
+    """The flags of `dvc repro`, and `--cd`."""
+    (commands,) = (action for action in get_main_parser()._actions if isinstance(action.choices, dict))
+    assert commands.choices
+    actions = commands.choices["repro"]._actions
+    return {name for action in actions for name in action.option_strings} | {"--cd"}
+
+
+def test_every_flag_of_dvc_repro_is_there() -> None:
+    ours = {name for argument in app["repro"].assemble_argument_collection() for name in argument.names}
+    assert dvc_flags() - ours == {"-h", "--help"}
+
+
+def test_flags_are_the_keywords_of_dvc() -> None:
+    assert Flags().options() == Options()
+    switched = {flag.name: True for flag in fields(Flags) if flag.name not in ("keep_going", "ignore_errors")}
+    options = Flags(**switched).options()
+    assert options.run_cache is False
+    assert all(getattr(options, name) for name in switched if name != "no_run_cache")
+    assert Flags(keep_going=True).options().on_error == "keep-going"
+    assert Flags(ignore_errors=True).options().on_error == "ignore"
+
+
+def test_short_flags_may_stand_together() -> None:
+    _, bound, _ = app.parse_args(["repro", "-fks", "a", "--cd", "sub", "--executor", "x", "--executor", "y"])
+    assert bound.args == ("a",)
+    assert bound.kwargs["flags"] == Flags(force=True, keep_going=True, single_item=True)
+    assert (bound.kwargs["repo"], bound.kwargs["executor"]) == (Path("sub"), ("x", "y"))
+
+
+def test_a_person_sees_what_became_of_each_stage(pipeline: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    run()
+    said = capsys.readouterr()
+    assert said.err == ""
+    lines = said.out.splitlines()
+    assert lines[0] == "first > cp seed.txt a.txt"
+    assert lines[1].startswith("first: ran in ")
+    assert lines[-1] == "2 ran"
+    pipeline.clean()
+    run("second", repo=pipeline.root)
+    assert capsys.readouterr().out == "Data and pipelines are up to date.\n2 unchanged\n"
+
+
+@pytest.mark.usefixtures("pipeline")
+def test_quiet_prints_nothing_and_verbose_names_what_is_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
+    run("first", quiet=True)
+    assert capsys.readouterr() == ("", "")
+    repro(quiet=True, flags=Flags(dry=True))
+    assert capsys.readouterr() == ("", "")
+    run(verbose=True)
+    assert "first: unchanged" in capsys.readouterr().out.splitlines()
+    with pytest.raises(UserError, match="--quiet and --verbose contradict each other"):
+        run(quiet=True, verbose=True)
+
+
+@pytest.mark.usefixtures("pipeline")
+def test_a_program_reads_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    run("first", quiet=True)
+    run(as_json=True)
+    found, lines = document(capsys)
+    assert found["reproduced"] == ["second"]
+    assert found["failed"] == []
+    first, second = found["stages"]
+    assert (first["stage"], first["outcome"]) == ("first", "unchanged")
+    assert (second["outcome"], second["tail"]) == ("run", [])
+    assert second["outputs"].keys() == {"b.txt"}
+    assert 0 <= second["seconds"] < 60
+    assert "second > cp a.txt b.txt" in lines
+
+
+def test_a_program_reads_what_failed(pipeline: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 500
+    pipeline.pipeline({"first": copies("seed.txt", "a.txt") | {"cmd": f"echo {long} && false"}})
+    with pytest.raises(NotReproduced, match="failed to reproduce 'first'"):
+        run(as_json=True)
+    found, _ = document(capsys)
+    assert found["failed"] == ["first"]
+    assert found["stages"][0]["outcome"] == "failed"
+    assert long in found["stages"][0]["tail"]
+
+
+def test_dry_tells_what_status_tells(pipeline: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    run("first", quiet=True)
+    repro(flags=Flags(dry=True))
+    said = capsys.readouterr().out
+    assert said == "first: unchanged\nsecond: to run: it is in no dvc.lock yet\n"
+    status()
+    assert capsys.readouterr().out == said
+    expected = [
+        {"stage": "first", "outcome": "unchanged", "why": ""},
+        {"stage": "second", "outcome": "run", "why": "it is in no dvc.lock yet"},
+    ]
+    for ask in (partial(status, as_json=True), partial(repro, flags=Flags(dry=True), as_json=True)):
+        ask()
+        assert document(capsys) == (expected, [])
+    assert not (pipeline.root / "b.txt").exists()
+
+
+def test_dry_says_that_it_asked_no_remote(pipeline: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    status("second", flags=Flags(pull=True), repo=pipeline.root, as_json=True)
+    assert "--pull may fetch what is said here to run" in document(capsys)[1][0]
+
+
+def test_an_executor_that_nobody_brings(pipeline: Project) -> None:
+    with pytest.raises(UserError, match=r"there is no executor 'slurm'; there are: .*pools"):
+        repro(executor=("slurm",))
+    assert not (pipeline.root / "a.txt").exists()
+
+
+def test_a_line_of_a_stage_is_whole_where_no_terminal_is(pipeline: Project) -> None:
+    long = "y" * 1000
+    pipeline.pipeline({"first": copies("seed.txt", "a.txt") | {"cmd": f"echo {long} && cp seed.txt a.txt"}})
+    pipeline.environment |= {"COLUMNS": "40", "FORCE_COLOR": "1"}
+    said = pipeline.flow("--cd", str(pipeline.root))
+    assert f"first | {long}" in said.stdout.splitlines()
+    assert "\x1b" not in said.stdout
