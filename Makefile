@@ -2,56 +2,97 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# the engine as users have it: its wheel and what tests need, and nothing of what the stages need
+ENGINE := .venv-engine
+ENGINE_READY := $(ENGINE)/.ready
+OUTER_PATH := $(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # stages run as `python -m stages…`: let that be the environment's python
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install run test servers lint lock pools deploy worker clean
+.PHONY: help install run test check lint docs servers lock deploy worker clean
+.DEFAULT_GOAL := help
+
+help:  ## what there is to make
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
 
 install: $(READY)  ## the environment alone
 
 run: $(READY)  ## the whole pipeline on the parameters in params.yaml, then one table of all metrics
-	$(BIN)/python -m flows.repro
-	$(BIN)/python -m flows.report
+	$(BIN)/gliaflow repro
+	$(BIN)/gliaflow metrics
 
-# Torch and TensorFlow abort in one process, so theirs are two; within each three processes, since many of the first wait
+# Three parts: the engine's tests, in an environment and a folder without stages/ and flows/; then, since torch and
+# TensorFlow abort in one process, theirs. In each several tests run at once, since many of the first wait.
 TENSORFLOW := tests/stages/mnist tests/stages/regression
-test: $(READY)  ## the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TENSORFLOW:%=--ignore=%)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TENSORFLOW)
+PROJECT := tests/house tests/flows tests/stages
+SUITE := tests/conftest.py tests/support tests/gliaflow tests/behaviour
+QUICK := -m "not server and not training"
+test check: export OMP_NUM_THREADS := 1
 
-servers:  ## what the tests start, from Debian's packages, unless it is there
-	@PATH="$$PATH:/usr/sbin:$$(printf %s: /usr/lib/postgresql/*/bin)"; \
-	command -v sshd >/dev/null && command -v initdb >/dev/null || { \
-		root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qq -y --no-install-recommends openssh-server postgresql; }
+define test_engine
+@suite=$$(mktemp -d) && trap 'rm -rf "$$suite"' EXIT && mkdir "$$suite/tests" && \
+	cp -R pyproject.toml examples "$$suite" && cp -R $(SUITE) "$$suite/tests" && cd "$$suite" && \
+	PATH="$(CURDIR)/$(ENGINE)/bin:$(OUTER_PATH)" $(CURDIR)/$(ENGINE)/bin/python -m pytest
+endef
 
+test: $(READY) $(ENGINE_READY)  ## the whole test suite
+	$(test_engine)
+	$(BIN)/python -m pytest $(PROJECT) $(TENSORFLOW:%=--ignore=%)
+	$(BIN)/python -m pytest $(TENSORFLOW)
+
+check: lint $(ENGINE_READY)  ## linters, and all tests that need no server and no training: for every save
+	$(test_engine) $(QUICK)
+	$(BIN)/python -m pytest $(QUICK) $(PROJECT) $(TENSORFLOW:%=--ignore=%)
+
+# The second mypy sees what only one system or one Python has.
 lint: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin --python-version 3.13 --cache-dir .mypy_cache/darwin src
 
-pools: $(READY)  ## the work pools of a team, on the Prefect server that PREFECT_API_URL names
-	$(BIN)/python -m flows.team pools
+docs: $(READY)  ## the documentation as a web site, in site/
+	$(BIN)/mkdocs build --quiet --strict
 
-deploy: $(READY)  ## these, and all that prefect.yaml deploys
-	$(BIN)/python -m flows.team deploy
+servers:  ## what only Debian has of what the tests start: OpenSSH
+	@PATH="$$PATH:/usr/sbin" && command -v sshd >/dev/null || { \
+		root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends openssh-server; }
+
+deploy: $(READY)  ## all of prefect.yaml and the pools that it names, to the server that PREFECT_API_URL names
+	$(BIN)/gliaflow deploy
 
 worker: $(READY)  ## run stages of the team on this host: make worker POOL=gpu
-	exec $(BIN)/python -m flows.team worker $(POOL)
+	exec $(BIN)/gliaflow worker $(POOL)
 
-lock: $(READY)  ## pin the newest versions that pyproject.toml admits
-	$(BIN)/uv pip compile -q --upgrade --universal --no-header --no-annotate --group dev pyproject.toml -o requirements.lock
+lock: $(READY)  ## pin the newest versions that pyproject.toml admits; the old ones stay with UPGRADE=
+	$(BIN)/uv pip compile -q $(UPGRADE) --universal --no-header --no-annotate --extra s3 --extra ssh --group dev \
+		pyproject.toml -o requirements.lock
+UPGRADE := --upgrade
 
-clean:  ## forget the environment; data and results stay
-	rm -rf .venv
+clean:  ## forget the environments; data and results stay
+	rm -rf .venv $(ENGINE)
 
-$(READY): requirements.lock
+$(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"gliaflow needs Python 3.11 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+# made anew when the packages change: what nobody asks for any more must not stay
+$(ENGINE)/pyvenv.cfg: requirements.lock pyproject.toml | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ENGINE)
+	touch $@
+
+$(ENGINE_READY): $(ENGINE)/pyvenv.cfg LICENSE README.md $(shell find src -not -path '*/__pycache__*')
+	rm -rf $(ENGINE)/dist
+	$(BIN)/python -m hatchling build --target wheel --directory $(ENGINE)/dist
+	wheel=$$(echo $(ENGINE)/dist/*.whl) && $(BIN)/uv pip install --quiet --python $(ENGINE)/bin/python \
+		--constraint requirements.lock --reinstall-package gliaflow "$$wheel[s3,ssh]" --group test
 	touch $@

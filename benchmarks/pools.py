@@ -3,13 +3,12 @@
     python -m benchmarks.pools
 
 Server (on PostgreSQL), git remote, DVC remote and worker are on this machine, so that one clock times all parts; the
-worker looks for runs as often as `make worker` has it. Times are medians, and leave out the start of `python -m
-gliaflow.cli.repro`, which both have.
+worker looks for runs as often as `gliaflow worker` has it. Times are medians, and leave out the start of `gliaflow`,
+which both have.
 """
 
 import re
 import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +20,8 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from rich.console import Console
 from rich.table import Table
 
-from gliaflow.team.setup import DEFAULTS
-from tests.support.repos import Project
+from gliaflow.team.worker import DEFAULTS
+from tests.support.repos import GLIAFLOW, Project
 from tests.support.servers import postgres
 from tests.support.team import Team, team
 
@@ -56,7 +55,15 @@ def pipeline(project: Project, megabytes: int, number: int, pool: bool) -> str:
 
 def timed(project: Project, name: str) -> dict[str, float]:
     """When, by the wall, the stage was begun and ended here; and when it was sent, if it was."""
-    line = [sys.executable, "-u", "-m", "gliaflow.cli.repro", "--pools", "--single-item", "--repo", str(project.root), name]
+    line = [
+        *GLIAFLOW,
+        "repro",
+        "--pools",
+        "--single-item",
+        "--repo",
+        str(project.root),
+        name,
+    ]
     stamps: dict[str, float] = {}
     with subprocess.Popen(line, cwd=project.root, env=project.environment, stdout=subprocess.PIPE, text=True) as flow:
         assert flow.stdout

@@ -1,4 +1,4 @@
-"""`python -m gliaflow.cli.repro` beside `dvc repro`, on the same generated graphs in one run; prints the ratio of times.
+"""`gliaflow repro` beside `dvc repro`, on the same generated graphs in one run; prints the ratio of times.
 
     python -m benchmarks.repro [stages] [restored] [unchanged] [sleeps] [growth]
 
@@ -124,7 +124,7 @@ def growth(bench: Bench) -> Iterator[Row]:
 
 def flow(project: Project, *arguments: str) -> float:
     """Seconds of a run of the flow."""
-    return _seconds(project, "gliaflow.cli.repro", *arguments)
+    return _seconds(project, "gliaflow", "repro", *arguments)
 
 
 def dvc(project: Project) -> float:

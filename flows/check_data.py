@@ -10,8 +10,8 @@ from flows.workspaces import workspace
 from gliaflow.errors import GliaflowError, one_line
 from gliaflow.machine.retry import retry
 from stages import errors
-from stages.lgg import kaggle_source
 from stages.lgg.download import DownloadParams
+from stages.lgg.source import kaggle
 from stages.params import load
 
 
@@ -21,12 +21,12 @@ def check_data(repository: str, rev: str = "main") -> Any:
     try:
         with workspace(repository, rev) as top:
             pinned = load(DownloadParams, "lgg.download", top / "params.yaml").version
-        newest = retry(kaggle_source.newest, lasting=(errors.UserError,))
+        newest = retry(kaggle.newest, lasting=(errors.UserError,))
     except (GliaflowError, errors.GliaflowError) as error:
         return Failed(message=one_line(error))
-    row = {"data set": kaggle_source.PAGE, "pinned": pinned, "newest": newest}
+    row = {"data set": kaggle.PAGE, "pinned": pinned, "newest": newest}
     create_table_artifact(key="data-version", table=[row], description="The version of the data at Kaggle")
     if newest != pinned:
-        what = f"Kaggle has version {newest} of {kaggle_source.DATASET}, and lgg.download.version is {pinned}"
-        return Failed(name="NewData", message=f"{what}: look at {kaggle_source.PAGE}, then move it in params.yaml")
+        what = f"Kaggle has version {newest} of {kaggle.DATASET}, and lgg.download.version is {pinned}"
+        return Failed(name="NewData", message=f"{what}: look at {kaggle.PAGE}, then move it in params.yaml")
     return Completed(message=f"version {pinned} is the newest")

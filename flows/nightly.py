@@ -33,7 +33,7 @@ def nightly(
                 report.raise_if_failed()
                 return report.reproduced
             finally:
-                for record in gliaflow.push(top).incomplete:
+                for record in gliaflow.push(top).problems:
                     get_run_logger().warning("not pushed, since not all of it is here: run %s", record.value)
     except gliaflow.UserError as error:
         return failed_for_good(error)

@@ -1,4 +1,4 @@
-"""The order of the tests, and fixtures of the pipeline."""
+"""The order of the tests, and what each of them needs: it must be importable without the packages of the stages."""
 
 from collections.abc import Callable
 
@@ -15,10 +15,27 @@ LONGEST = (
     "tests/flows/test_deployed.py",
 )  # fmt: skip
 
+NEEDS_SERVER = {"server", "crew"}  # fixtures that start a Prefect server, and those that ask for them
+STARTS_SERVER = (
+    "tests/behaviour/test_servers.py",
+    "tests/flows/test_deployed.py",
+    "tests/gliaflow/flow/test_server.py",
+)
+TRAINS = (
+    "tests/stages/test_repro.py", "tests/stages/test_kills.py", "tests/stages/mnist/", "tests/stages/regression/",
+    "tests/stages/lgg/test_train.py", "tests/stages/lgg/test_evaluate.py",
+)  # fmt: skip
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, lest one process be left alone with them at the end."""
+    """Mark what `make check` leaves out, and begin with the files that take longest."""
     places = {name: place for place, name in enumerate(LONGEST)}
+    for item in items:
+        path = item.location[0]
+        if path.startswith(STARTS_SERVER) or NEEDS_SERVER.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+        if path.startswith(TRAINS):
+            item.add_marker("training")
     items.sort(key=lambda item: places.get(item.location[0], len(LONGEST)))
 
 

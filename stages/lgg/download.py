@@ -20,8 +20,8 @@ from tqdm import tqdm
 from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput, Refused
-from stages.lgg import kaggle_source
-from stages.lgg.synthetic import sample_archive
+from stages.lgg.source import kaggle
+from stages.lgg.source.synthetic import sample_archive
 from stages.params import STRICT_KEYS, load
 
 STATE = Path(".state/lgg-download")
@@ -44,13 +44,13 @@ def place_archive(
     archive: Path,
     *,
     state: Path = STATE,
-    waits: Sequence[float] = kaggle_source.WAITS_SECONDS,
+    waits: Sequence[float] = kaggle.WAITS_SECONDS,
 ) -> None:
     """Put the archive that `params` ask for at `archive`; unfinished downloads live in `state`.
 
     Raises:
         BadInput: no file or no zip archive at the path, or another sha256.
-        Refused, TransientError: as `kaggle_source.fetch`, which `waits` is for; Refused also if Kaggle sent no zip.
+        Refused, TransientError: as `kaggle.fetch`, which `waits` is for; Refused also if Kaggle sent no zip.
     """
     if params.source == "sample":
         with staged(archive) as (new,):
@@ -63,11 +63,11 @@ def place_archive(
 
 
 def _place_download(params: DownloadParams, archive: Path, state: Path, waits: Sequence[float]) -> None:
-    folder = state / f"{kaggle_source.OWNER}-{kaggle_source.DATASET}-{params.version}"
-    whole = kaggle_source.fetch(params.version, folder, waits=waits)
+    folder = state / f"{kaggle.OWNER}-{kaggle.DATASET}-{params.version}"
+    whole = kaggle.fetch(params.version, folder, waits=waits)
     if not _is_zip(whole):
         shutil.rmtree(folder)
-        raise Refused(f"Kaggle sent something else than a zip archive; look at {kaggle_source.PAGE}, then run again")
+        raise Refused(f"Kaggle sent something else than a zip archive; look at {kaggle.PAGE}, then run again")
     _check_sum(whole, params.sha256, f"correct it, or delete {folder} to download again")
     with staged(archive) as (new,):
         shutil.move(whole, new)

@@ -27,11 +27,11 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
 from stages.lgg.arrays import Array, map_arrays
-from stages.lgg.augment import scale_intensity
-from stages.lgg.checkpoint import load_unet
-from stages.lgg.scoring import Scores, gather, score_stack
-from stages.lgg.slices import read_slices, read_split, rows
-from stages.lgg.unet import UNet
+from stages.lgg.scores.scoring import Scores, gather, score_stack
+from stages.lgg.tables import read_slices, read_split, rows
+from stages.lgg.unet.augment import scale_intensity
+from stages.lgg.unet.checkpoint import load_unet
+from stages.lgg.unet.network import UNet
 from stages.params import STRICT_KEYS, load
 
 
@@ -115,7 +115,7 @@ def main(data: Path, model: Path, *, metrics: Path, patients: Path, figures: Pat
     """
     from matplotlib import style
 
-    from stages.lgg.figures import Shown, draw
+    from stages.lgg.scores.figures import Shown, draw
 
     params = load(EvaluateParams, "lgg.evaluate")
     torch.set_num_threads(params.threads)

@@ -1,7 +1,7 @@
 """Unpack the archive once into arrays, so that training and evaluation read plain memory.
 
-In   archive.zip   see stages.lgg.archive; images H H 3 uint8 (pre-contrast, FLAIR, post-contrast), masks H H uint8
-                   in {0, 255}, all TIFF
+In   archive.zip   see stages.lgg.scans.archive; images H H 3 uint8 (pre-contrast, FLAIR, post-contrast),
+                   masks H H uint8 in {0, 255}, all TIFF
 Out  images.npy    N S S 3 uint8
      masks.npy     N S S uint8 in {0, 1}
      slices.csv    a row for each slice, in the order of the arrays: by patient, then number
@@ -30,9 +30,9 @@ from tqdm import tqdm
 from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
-from stages.lgg.archive import DUPLICATE, Archive, open_archive
-from stages.lgg.resize import average, majority
-from stages.lgg.slices import write_table
+from stages.lgg.scans.archive import DUPLICATE, Archive, open_archive
+from stages.lgg.scans.resize import average, majority
+from stages.lgg.tables import write_table
 from stages.params import STRICT_KEYS, load
 
 Pixels = NDArray[np.uint8]

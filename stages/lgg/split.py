@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadParameters
-from stages.lgg.slices import read_slices, write_table
+from stages.lgg.tables import read_slices, write_table
 from stages.params import STRICT_KEYS, load
 
 

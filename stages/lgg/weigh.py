@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
-from stages.lgg.slices import read_slices, read_split, rows, write_table
+from stages.lgg.tables import read_slices, read_split, rows, write_table
 
 
 def weigh(tumour_px: NDArray[np.int64]) -> NDArray[np.float64]:

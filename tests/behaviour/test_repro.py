@@ -1,14 +1,11 @@
 """What the flow leaves, against what serial `dvc repro` leaves from the same state."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
-from tests.support.repos import ROOT, Project, reproduce
+from tests.support.repos import Project, reproduce
 
 DIAMOND: dict[str, Any] = {
     "top": {"cmd": "cp seed.txt top.txt", "deps": ["seed.txt"], "outs": ["top.txt"]},
@@ -146,34 +143,6 @@ def test_every_form_of_a_stage(project: Project, tmp_path: Path) -> None:
     assert status == theirs.dvc("status").stdout
     assert "always changed" in status
     assert "modified" not in status
-
-
-def test_this_pipeline(project: Project, tmp_path: Path) -> None:
-    """Its graph, with commands that only write their outputs."""
-    stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    project.write(
-        {
-            name: f"{name}\n"
-            for name in listed.split("\0")
-            if name.startswith(("stages/", "requirements")) and not name.endswith("__init__.py")
-        }
-    )
-    project.write({"params.yaml": (ROOT / "params.yaml").read_text()})
-    for stage in stages.values():
-        made = [
-            next(iter(out)) if isinstance(out, dict) else out
-            for k in ("outs", "metrics", "plots")
-            for out in stage.get(k, [])
-        ]
-        stage["cmd"] = [f"mkdir -p $(dirname {out}) && cat {' '.join(stage['deps'][-2:])} > {out}" for out in made]
-    project.pipeline(stages)
-    ours, theirs = twins(project, tmp_path)
-    ours.flow("--jobs", "4")
-    theirs.dvc("repro")
-    assert len(ours.left()) >= 30
-    assert ours.left() == theirs.left()
-    ours.clean()
 
 
 def test_the_fallback_uses_dvcs_commands_alone(project: Project, tmp_path: Path) -> None:

@@ -12,10 +12,9 @@ from typing import Any
 import boto3
 import pytest
 
-from gliaflow.cli.share import main
+from gliaflow.cli.app import app
 from gliaflow.errors import UserError
-from tests.gliaflow.store.test_records import compute, ran, teammate
-from tests.gliaflow.versioning.test_versions import share
+from tests.gliaflow.store.history import compute, ran, teammate
 from tests.support import servers
 from tests.support.repos import GLIAFLOW, Project, environment, reproduce
 
@@ -87,12 +86,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory, home: Path, api: str) -> Project:
+def once(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Project:
     """A project that has run three times, for every test to copy."""
     root = tmp_path_factory.mktemp("once")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLIAFLOW_SLOTS", str(root / "slots"))
-        return compute(Project(root / "project", environment(home, api)))
+        return compute(Project(root / "project", environment(home)))
 
 
 @pytest.fixture
@@ -128,13 +127,21 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     def shared(project: Project, *line: Any, refused: bool = False, **options: Any) -> str:
         message = ""
         try:
-            main(*line, repo=project.root, **options)
+            flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()]
+            app([*line, *flags, "--repo", str(project.root)], exit_on_error=False, print_error=False)
         except UserError as error:
             message = str(error)
         assert bool(message) == refused, message
         return capsys.readouterr().out + message
 
     return shared
+
+
+def share(project: Project, *line: str, expect: int = 0) -> str:
+    """What `gliaflow` tells, on either stream."""
+    ended = project.gliaflow(*line, expect=expect)
+    assert expect == 0 or len(ended.stderr.strip().splitlines()) >= 1
+    return ended.stdout + ended.stderr
 
 
 def twin(project: Project) -> Project:

@@ -30,7 +30,7 @@ from flows.check_data import check_data
 from flows.nightly import nightly as nightly_flow
 from flows.release import release
 from gliaflow.team import watch
-from tests.gliaflow.store.test_records import ran
+from tests.gliaflow.store.history import ran
 from tests.stages.lgg.kaggle_server import TOKEN, Kaggle, serving
 from tests.support.repos import ROOT, Project, soon
 from tests.support.servers import postgres
@@ -57,7 +57,7 @@ GRAPH: dict[str, Any] = {
 def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """A team with a host for each pool."""
     folder = tmp_path_factory.mktemp("team")
-    with postgres(folder) as database, team(folder, database) as made:
+    with postgres(folder) as database, team(folder, database, ROOT) as made:
         assert made.set_up("deploy", "--repository", str(made.origin)).startswith("deployed stage/cpu\n")
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as `nohup make worker &` has it
         made.join("n", "cpu")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 LOAD = """
@@ -98,6 +98,14 @@ def test_a_command_names_every_output_and_every_input_that_is_data(name: str) ->
         assert any(path == argument or path.startswith(f"{argument}/") for argument in arguments), path
 
 
+@pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if "diff" in stage.get("meta", {})])
+def test_what_compares_two_versions_of_a_stages_outputs_is_a_module_of_its_part(name: str) -> None:
+    python, flag, module = shlex.split(STAGES[name]["meta"]["diff"])
+    assert (python, flag) == ("python", "-m")
+    assert ROOT.joinpath(*module.split(".")).with_suffix(".py").parent == module_of(name).parent
+    assert ROOT.joinpath(*module.split(".")).with_suffix(".py").exists()
+
+
 @pytest.mark.parametrize("part", ["lgg", "mnist", "regression"])
 def test_every_profile_has_every_section(part: str) -> None:
     """Loaded in a process of its own, since torch and TensorFlow do not share one."""
@@ -142,20 +150,37 @@ def test_packages_hold_no_code(package: Path) -> None:
     assert [type(node) for node in ast.parse(package.read_text()).body] == [ast.Expr]
 
 
+def named(path: Path) -> set[str]:
+    """The modules that `path` imports, or imports something of."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").rglob("*.py")), ids=str)
 def test_who_may_import_whom(path: Path) -> None:
     part = path.relative_to(ROOT / "stages").parts[0]
     foreign = {"lgg", "mnist", "regression"} - {part}
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            names.add(node.module or "")
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+    names = named(path)
     roots = {name.split(".")[0] for name in names}
     assert not roots & {"dvc", "prefect", "flows"}
     assert not {name for name in names if name.startswith(tuple(f"stages.{other}" for other in foreign))}
     assert not (roots & {"tensorflow", "tf_keras", "keras"} and "torch" in roots)
+
+
+ROOMS: dict[str, set[str]] = {"source": set(), "scans": set(), "unet": set(), "scores": {"unet"}}
+"""The folders of stages/lgg, and which others each may import from; the stages beside them may import from all."""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "stages/lgg").glob("*/*.py")), ids=str)
+def test_which_room_may_import_which(path: Path) -> None:
+    room = path.parent.name
+    of_lgg = {name.split(".")[2] for name in named(path) if name.startswith("stages.lgg.")}
+    assert of_lgg <= {room} | ROOMS[room]
 
 
 def expanded() -> dict[str, Any]:

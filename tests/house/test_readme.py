@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stages.lgg.train import TrainParams
-from stages.lgg.unet import UNet
+from stages.lgg.unet.network import UNet
 from stages.params import load
 from tests.house.test_pipeline import ROOT, STAGES
 

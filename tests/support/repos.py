@@ -117,7 +117,8 @@ def environment(home: Path, api: str | None = None) -> dict[str, str]:
     own = {"PREFECT_HOME": str(home), "GLIAFLOW_SLOTS": str(home / "slots")}
     own |= {"PREFECT_API_URL": api} if api else {}
     quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-    path = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]), "PYTHONPATH": str(SOURCE)}
+    path = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])}
+    path |= {"PYTHONPATH": str(SOURCE)} if SOURCE.name == "src" else {}  # what is installed is found without
     return {**kept, **git, **own, **quiet, **path, "GIT_CONFIG_GLOBAL": os.devnull}
 
 

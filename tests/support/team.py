@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from tests.support.repos import GLIAFLOW, ROOT, Project, environment, soon
+from tests.support.repos import GLIAFLOW, Project, environment, soon
 
 IDENTITY = ("GIT_AUTHOR", "GIT_COMMITTER")  # which a host has none of
 LEASE_SECONDS = 6  # short: a test waits for it
@@ -66,6 +66,7 @@ class Host:
     name: str
     pool: str
     folder: Path
+    checkout: Path
     api: str
     extra: dict[str, str] = field(default_factory=dict)
     worker: Any = None
@@ -88,10 +89,10 @@ class Host:
         }
         nobody = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.useConfigOnly", "GIT_CONFIG_VALUE_0": "true"}
         variables = {name: value for name, value in variables.items() if not name.startswith(IDENTITY)} | nobody
-        variables.pop("PYTHONPATH")
+        variables.pop("PYTHONPATH", None)
         line = [*GLIAFLOW, "worker", self.pool]
         with (self.folder / "worker.log").open("ab") as log:
-            self.worker = psutil.Popen(line, cwd=ROOT, env=variables, stdout=log, stderr=log)
+            self.worker = psutil.Popen(line, cwd=self.checkout, env=variables, stdout=log, stderr=log)
         return self
 
     def kill(self) -> None:
@@ -126,20 +127,21 @@ class Team:
     """All of it."""
 
     folder: Path
+    checkout: Path  # which all hosts have
     server: Server
     origin: Path
     hosts: dict[str, Host] = field(default_factory=dict)
 
     def join(self, name: str, pool: str = "gpu", **extra: str) -> Host:
         """A host, with a worker that serves the pool."""
-        self.hosts[name] = Host(name, pool, self.folder / name, self.server.url, extra).start()
+        self.hosts[name] = Host(name, pool, self.folder / name, self.checkout, self.server.url, extra).start()
         return self.hosts[name]
 
     def set_up(self, *arguments: str) -> str:
-        """What `gliaflow` prints of its work on the server, from this checkout."""
-        variables = environment(self.folder / "home", self.server.url)
+        """What `gliaflow` prints of its work on the server, from the checkout."""
+        line, variables = [*GLIAFLOW, *arguments], environment(self.folder / "home", self.server.url)
         ended = subprocess.run(
-            [*GLIAFLOW, *arguments], cwd=ROOT, env=variables, check=False, capture_output=True, text=True, timeout=120
+            line, cwd=self.checkout, env=variables, check=False, capture_output=True, text=True, timeout=120
         )
         assert not ended.returncode, ended.stderr
         return ended.stdout
@@ -175,10 +177,13 @@ class Team:
 
 
 @contextmanager
-def team(folder: Path, database: str) -> Iterator[Team]:
-    """A team whose server has the pools cpu and gpu, and no hosts yet."""
+def team(folder: Path, database: str, checkout: Path | None = None) -> Iterator[Team]:
+    """A team whose server has the pools cpu and gpu, and no hosts yet; theirs is an empty checkout by default."""
     server, origin = Server(folder, database), folder / "pipeline.git"
-    made = Team(folder, server, origin)
+    if checkout is None:
+        checkout = folder / "checkout"
+        subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)
+    made = Team(folder, checkout, server, origin)
     try:
         server.start()
         for pool in ("cpu", "gpu"):

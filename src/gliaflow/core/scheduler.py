@@ -1,8 +1,9 @@
 """Which stage is next, where it runs, and what its end means for the others.
 
 One thread, the scheduler's, prepares stages and settles them. Each stage that has to run is a `Job`, for a thread of
-its own. A stage is blocked until its upstreams are settled, then ready; prepared, it waits for an executor's lease; then it
-runs. The scheduler knows DVC, processes and Prefect only through the doors of `ports`.
+its own. A stage is ready once its upstreams are settled; prepared, it waits for an executor's lease; then it runs. One
+that another process or stage keeps from that is blocked for a moment. The scheduler knows DVC, processes and Prefect
+only through the doors of `ports`.
 """
 
 import signal

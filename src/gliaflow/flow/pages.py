@@ -1,4 +1,4 @@
-"""Prefect's pages, with the runs that are kept: on the configured server, or on the one that this machine's runs share."""
+"""Prefect's pages, with the runs that are kept: on the configured server, or on the one of this machine's runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

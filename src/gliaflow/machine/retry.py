@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from gliaflow.errors import TransientError, UserError, one_line
 
-LASTING = (UserError, MemoryError, AssertionError, AttributeError, NameError, TypeError)  # bugs too
+BUGS = (AssertionError, AttributeError, NameError, TypeError)
+LASTING: tuple[type[Exception], ...] = (UserError, MemoryError, *BUGS)
 WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 T = TypeVar("T")
@@ -23,16 +24,18 @@ def retry(
         UserError: the action did; no further try would change that.
         TransientError: the last try failed too.
     """
+    lasting = (*LASTING, *lasting)
+    passed_on: tuple[type[Exception], ...] = (*lasting, TransientError)
     for wait in waits:
         try:
             return action()
-        except (*LASTING, *lasting):
+        except lasting:
             raise
         except Exception:
             time.sleep(wait)
     try:
         return action()
-    except (*LASTING, *lasting, TransientError):
+    except passed_on:
         raise
     except Exception as error:
         raise TransientError(one_line(f"{type(error).__name__}: {error}")) from error

@@ -7,7 +7,6 @@ import socket
 from contextlib import chdir
 from typing import Any
 
-from dvc.exceptions import DvcException
 from prefect import flow
 from prefect.logging.handlers import APILogWorker
 from prefect.states import Completed, Failed
@@ -34,12 +33,12 @@ def stage(
     sent = Parcel(**parcel)
     try:
         apart_from_checkout()
-        with beating(), checked_out(repository, ref, commit, sent.dvc_root) as top:
+        with api.dvc_errors(), beating(), checked_out(repository, ref, commit, sent.dvc_root) as top:
             same_packages(top)
             (top / sent.folder).mkdir(parents=True, exist_ok=True)  # git knows no empty folders
             with chdir(top / sent.folder):
                 return Completed(message=as_message(_run(sent, force, run_cache)))
-    except (DvcException, GliaflowError) as error:
+    except GliaflowError as error:
         cause = error.__cause__ or error
         name = REFUSED if isinstance(cause, UserError) else "Failed"
         return Failed(name=name, message=one_line(f"on {socket.gethostname()}: {cause}"))

@@ -6,42 +6,23 @@ key before it runs anything, and what it made comes home as the record of that k
 
 import json
 import os
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from dvc.config_schema import RelPath
 from dvc.exceptions import CollectCacheError, DvcException
 from dvc.repo import Repo
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from gliaflow.core.ports import Parcel, Reply
 from gliaflow.errors import TransientError, UserError, one_line
-from gliaflow.machine.git import git
 from gliaflow.machine.retry import retry
-from gliaflow.store import files as depot
-from gliaflow.store import runs
-from gliaflow.store.records import MEND, Record, Remote
-from gliaflow.store.repository import dvc_silent
+from gliaflow.store import files, runs
+from gliaflow.store.records import Record
+from gliaflow.store.remote import Remote
+from gliaflow.store.repository import REPAIR, dvc_silent
 from gliaflow.workspace.plan import is_file
-
-BATCH = 1000  # paths on one command line, which the system limits
-
-STAYS = "{}, so what it makes could not come back from another host; remove `pool` from its meta"
-
-
-def check(repo: Any, stages: Iterable[Any]) -> None:
-    """Look for what keeps stages here, as far as it can be known before anything has run.
-
-    Raises:
-        UserError: there is no remote that hosts could use too, or what a stage makes could not come back.
-    """
-    _check_remote(repo)
-    Remote(repo, say=_silent)
-    for stage in stages:
-        if reason := _stays(stage):
-            raise UserError(f"stage '{stage.addressing}': {STAYS.format(reason)}")
+from gliaflow.workspace.travel import STAYS, check_reads, check_remote, lies_in, touching, why_it_stays
 
 
 def pack(repo: Any, stage: Any, outs: Collection[Any]) -> Parcel:
@@ -50,16 +31,16 @@ def pack(repo: Any, stage: Any, outs: Collection[Any]) -> Parcel:
     Raises:
         UserError: it cannot run elsewhere: its outputs could not come back, or something that it reads cannot go.
     """
-    if reason := _stays(stage) or (None if runs.takes(stage) else "the run-cache takes no such stage"):
+    if reason := why_it_stays(stage) or (None if runs.takes(stage) else "the run-cache takes no such stage"):
         raise UserError(STAYS.format(reason))
-    _check_remote(repo)
+    check_remote(repo)
     top, reads = str(repo.scm.root_dir), {dep.fs_path: dep for dep in filter(is_file, stage.deps)}
     needs = {
         out.fs_path: _need(repo, reads.get(out.fs_path, out))
-        for out in _touching(reads, outs)
+        for out in touching(reads, outs)
         if out.use_cache or repo.cache.local.exists(out.hash_info.value or "")  # else git has it
     }
-    _check_travels(repo, top, {path: dep for path, dep in reads.items() if not _in(path, needs)}, needs)
+    check_reads(repo, top, {path: dep for path, dep in reads.items() if not lies_in(path, needs)}, needs)
     return Parcel(
         address=stage.addressing,
         folder=os.path.relpath(Path.cwd(), top),
@@ -110,7 +91,7 @@ def unpack(parcel: Parcel, run_cache: bool) -> bool:
             return False
         found = retry(lambda: _fetch(remote, remote.records(parcel.key)))
         known = {record for record in found if runs.fits(stage, repo.stage_cache._load_cache(*record))}
-        return bool(known - set(retry(lambda: remote.fetch_objects(known)).lacking))
+        return bool(known - set(retry(lambda: remote.fetch_objects(known)).incomplete))
 
 
 def push(parcel: Parcel) -> Record:
@@ -127,7 +108,7 @@ def push(parcel: Parcel) -> Record:
         remote = Remote(repo, say=_silent)
 
         def sent() -> Record:
-            if remote.push([record]).lacking:
+            if remote.push([record]).incomplete:
                 raise TransientError("the remote did not take all objects of the run")
             return record
 
@@ -147,7 +128,7 @@ def fetch(record: Record) -> None:
         def fetched() -> None:
             if record not in _fetch(remote, [record]):
                 raise TransientError(f"run {record.value[:12]} is not on {_where(repo)}: has the host the same one?")
-            for names in remote.fetch_objects([record]).lacking.values():
+            for names in remote.fetch_objects([record]).incomplete.values():
                 what = ", ".join(names) or "the listing of a folder"
                 raise TransientError(f"missing or damaged on {_where(repo)}: {what}")
 
@@ -157,7 +138,7 @@ def fetch(record: Record) -> None:
 def _unread(stage: Any, outs: Iterable[Any], top: str) -> tuple[str, ...]:
     """Paths, from the root of the git repository, of outputs that the stage does not read: they need not travel."""
     outs, root = list(outs), f"{top}{os.sep}"
-    read = {out.fs_path for out in _touching((dep.fs_path for dep in filter(is_file, stage.deps)), outs)}
+    read = {out.fs_path for out in touching((dep.fs_path for dep in filter(is_file, stage.deps)), outs)}
     paths = (out.fs_path for out in outs if out.fs_path not in read and out.fs_path.startswith(root))
     return tuple(path.removeprefix(root) for path in paths)
 
@@ -170,12 +151,12 @@ def unfold(stage: Any, reply: Reply) -> None:
 
 def _where(repo: Any) -> str:
     """The remote, with its address: another host may have taken another one for it."""
-    return f"the remote {depot.url(repo.cloud.get_remote_odb(None, 'push'))}"
+    return f"the remote {files.url(repo.cloud.get_remote_odb(None, 'push'))}"
 
 
 def _fetch(remote: Remote, records: Iterable[Record]) -> set[Record]:
     wanted = set(records)
-    return wanted - set(remote.fetch(wanted).lacking)
+    return wanted - set(remote.fetch(wanted).incomplete)
 
 
 def _bring(repo: Any, remote: Remote, parcel: Parcel) -> Any:
@@ -185,11 +166,11 @@ def _bring(repo: Any, remote: Remote, parcel: Parcel) -> Any:
     except CollectCacheError:
         folders = [out for out in holder.outs if out.hash_info.isdir and not out.cache.exists(out.hash_info.value)]
         names = ", ".join(f"'{folder}'" for folder in folders)
-        raise TransientError(f"{names}: the listing is missing or damaged on {_where(repo)}; {MEND}") from None
+        raise TransientError(f"{names}: the listing is missing or damaged on {_where(repo)}; {REPAIR}") from None
     here = set(repo.cache.local.oids_exist([one.value for one in objects]))  # and whole, if they are not protected
     away = {one for one in objects if one.value not in here}
     for one in remote.take(away) if away else ():
-        raise TransientError(f"'{objects[one]}': object {one.value} is missing or damaged on {_where(repo)}; {MEND}")
+        raise TransientError(f"'{objects[one]}': object {one.value} is missing or damaged on {_where(repo)}; {REPAIR}")
     return holder
 
 
@@ -233,96 +214,6 @@ def _reads(stage: Any) -> dict[str, str]:
 def _difference(there: dict[str, str], here: dict[str, str]) -> str:
     names = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
     return ", ".join(map(repr, names)) or "the list of outputs"
-
-
-def _stays(stage: Any) -> str | None:
-    """Why what the stage makes could not come back from another host; None if it could."""
-    reasons = [
-        (stage.always_changed, "it runs every time (always_changed)"),
-        (not stage.deps, "it has no dependency"),
-        (not stage.outs, "it has no output"),
-    ]
-    for dep in stage.deps:
-        here = dep.fs and dep.protocol == "local"
-        reasons.append((not here, f"its dependency '{dep.def_path}' is no file of this machine"))
-    for out in stage.outs:
-        kept = out.use_cache or out.is_metric or out.is_plot
-        reasons += [
-            (out.protocol != "local" or not out.is_in_repo, f"its output '{out}' lies outside of the repository"),
-            (out.persist, f"its output '{out}' stays from run to run (persist)"),
-            (not kept, f"its output '{out}' is neither cached nor a metric or plot"),
-            (not out.can_push, f"its output '{out}' is for no remote (push: false)"),
-        ]
-    return next((reason for holds, reason in reasons if holds), None)
-
-
-def _check_remote(repo: Any) -> None:
-    name = repo.config["core"].get("remote")
-    url = repo.config["remote"].get(name, {}).get("url")
-    if isinstance(url, RelPath):
-        raise UserError(
-            f"the DVC remote '{name}' is a folder given by a relative path, which is another folder on another host: "
-            f"dvc remote modify {name} url {url}, if the hosts have that one"
-        )
-
-
-def _check_travels(repo: Any, top: str, reads: Mapping[str, Any], needs: Collection[str]) -> None:
-    """Of the dependencies that are no outputs: whether all that DVC counts to them is known to git."""
-    for path, dep in reads.items():
-        if path != top and not path.startswith(f"{top}{os.sep}"):
-            raise UserError(f"'{dep}' lies outside of the git repository, so it cannot travel to another host")
-    tracked, others = _listed(top, [os.path.relpath(path, top) for path in reads])
-    files, produced = set(tracked), sorted(needs)
-    known = {path: path in files or _any_below(path, tracked) for path in reads}
-    for path in others:
-        if not (_in(path, needs) or repo.dvcignore.is_ignored_file(path)):
-            name = os.path.relpath(path, top)
-            ignored = not git(top, "check-ignore", "--quiet", "--", name, check=False).returncode
-            if not ignored:
-                raise UserError(f"'{name}' is new, and only what git knows travels to another host: git add it")
-            dep = next(one for one in (path, *_above(path)) if one in reads)
-            if known[dep]:
-                counts = f"and counts to '{reads[dep]}': list it in .dvcignore"
-                raise UserError(f"'{name}' is ignored by git, so it cannot travel to another host, {counts}")
-            raise UserError(
-                f"'{reads[dep]}' is ignored by git and no output of a stage, so it cannot travel to another host"
-            )
-    for path, dep in reads.items():
-        if not known[path] and not _any_below(path, produced):
-            raise UserError(f"git knows of nothing in '{dep}', so it cannot travel to another host")
-
-
-def _listed(top: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The files at and below these paths: those that git knows, in order, and all others."""
-    found: dict[bool, set[str]] = {True: set(), False: set()}
-    for start in range(0, len(names), BATCH):
-        paths = (f":(literal){name}" for name in names[start : start + BATCH])
-        lines = git(top, "ls-files", "-z", "-t", "--cached", "--others", "--", *paths).stdout.split("\0")[:-1]
-        for line in lines:
-            found[line[0] != "?"].add(f"{top}{os.sep}{line[2:]}")
-    return sorted(found[True]), sorted(found[False])
-
-
-def _touching(paths: Iterable[str], outs: Iterable[Any]) -> list[Any]:
-    """The outputs that are one of the paths, lie below one, or have one below them."""
-    paths = set(paths)
-    exact, below = paths.union(*map(_above, paths)), tuple(f"{path}{os.sep}" for path in paths)
-    return [out for out in outs if out.fs_path in exact or out.fs_path.startswith(below)]
-
-
-def _in(path: str, paths: Collection[str]) -> bool:
-    """Whether it is one of the paths, or lies below one."""
-    return any(one in paths for one in (path, *_above(path)))
-
-
-def _any_below(path: str, paths: Sequence[str]) -> bool:
-    """Whether any of the paths, which are in order, lies below this one."""
-    place = bisect_left(paths, f"{path}{os.sep}")
-    return place < len(paths) and paths[place].startswith(f"{path}{os.sep}")
-
-
-def _above(path: str) -> list[str]:
-    return list(map(str, Path(path).parents))
 
 
 def _silent(_: str) -> None:

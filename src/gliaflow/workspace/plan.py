@@ -15,7 +15,8 @@ from dvc.utils.collections import ensure_list
 
 from gliaflow.core.options import Options
 from gliaflow.errors import UserError
-from gliaflow.store.records import MEND, Remote, verify
+from gliaflow.store.remote import Remote
+from gliaflow.store.repository import REPAIR, verify
 
 
 def planned(repo: Any, targets: Iterable[str], options: Options, say: Callable[[str], None]) -> dict[Any, list[Any]]:
@@ -31,8 +32,8 @@ def planned(repo: Any, targets: Iterable[str], options: Options, say: Callable[[
         remote = None
         with suppress(UserError):  # no remote: as under DVC, what is missing is said later
             remote = Remote(repo, say=say)
-        for record in remote.fetch().lacking if remote and remote.keeps_runs else ():
-            say(f"run {record.value[:12]} is damaged on the remote; {MEND}")
+        for record in remote.fetch().incomplete if remote and remote.keeps_runs else ():
+            say(f"run {record.value[:12]} is damaged on the remote; {REPAIR}")
     graph = None
     if not options.alone:
         graph = get_active_graph(repo.index.graph)

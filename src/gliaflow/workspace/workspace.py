@@ -32,8 +32,9 @@ from gliaflow.store.repository import dvc_silent
 from gliaflow.workspace.changes import NotThere, Signature, Unclear, changed_meanwhile, changes, newest, signature
 from gliaflow.workspace.lockfile import LockFiles
 from gliaflow.workspace.locks import Locks, busy_is_not_yet, noting_nothing
-from gliaflow.workspace.parcel import check, pack, unfold
+from gliaflow.workspace.parcel import pack, unfold
 from gliaflow.workspace.plan import is_file, maker, planned, sources
+from gliaflow.workspace.travel import check
 
 FRESH_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,9 @@ def test_a_server_that_wants_a_password_or_is_away_is_one_line(tmp_path: Path) -
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         there = {PREFECT_API_URL: f"http://127.0.0.1:{listening.getsockname()[1]}", PREFECT_HOME: tmp_path}
+        actions: list[Callable[[], object]] = [lambda: make_pool("gpu"), lambda: work("gpu", tmp_path)]
         for given in ({}, {PREFECT_API_AUTH_STRING: "admin:wrong"}):
-            for action in (lambda: make_pool("gpu"), lambda: work("gpu", tmp_path)):
+            for action in actions:
                 with temporary_settings(there | given), pytest.raises(UserError) as caught:
                     action()
                 said = "the server wants a password: set PREFECT_API_AUTH_STRING"

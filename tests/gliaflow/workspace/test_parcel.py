@@ -11,7 +11,7 @@ import pytest
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Parcel
 from gliaflow.errors import TransientError, UserError
-from gliaflow.store.records import MEND
+from gliaflow.store.repository import REPAIR
 from gliaflow.workspace import parcel
 from gliaflow.workspace.workspace import Workspace
 from tests.support.repos import Project, copies, environment, stock
@@ -108,6 +108,6 @@ def test_what_is_damaged_here_is_fetched_and_what_is_nowhere_is_named(
                 path.unlink()
         with chdir(host.root), pytest.raises(TransientError, match=re.escape(words)) as caught:
             parcel.unpack(sent, run_cache=False)
-        assert str(caught.value).endswith(f"damaged on the remote {store}; {MEND}")
+        assert str(caught.value).endswith(f"damaged on the remote {store}; {REPAIR}")
         for path, content in found.items():
             path.write_bytes(content)

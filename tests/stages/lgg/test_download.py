@@ -21,7 +21,7 @@ from kagglesdk import kaggle_env
 
 from stages.errors import BadInput, BadParameters, GliaflowError, Refused, TransientError
 from stages.lgg.download import DownloadParams, place_archive
-from stages.lgg.kaggle_source import newest
+from stages.lgg.source.kaggle import newest
 from stages.params import load
 from tests.stages.lgg.kaggle_server import PAGE, SIGNATURE, TOKEN, USER, Answer, Cut, Kaggle, serving
 
@@ -287,7 +287,7 @@ def test_nobody_listening(kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.usefixtures("token")
 def test_waits_grow_and_vary(kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("stages.lgg.kaggle_source.time.sleep", pauses.append)
+    monkeypatch.setattr("stages.lgg.source.kaggle.time.sleep", pauses.append)
     kaggle.api_faults.extend([Answer(503)] * 4)
     fails(TransientError, "503", waits=(1, 2, 4))
     assert all(wait / 2 <= pause <= wait * 3 / 2 for wait, pause in zip((1, 2, 4), pauses, strict=True))

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from stages.errors import BadInput, BadParameters
 from stages.lgg.arrays import map_arrays
-from stages.lgg.checkpoint import save_unet
 from stages.lgg.evaluate import EvaluateParams, evaluate, main
-from stages.lgg.slices import read_slices, write_table
-from stages.lgg.unet import Network, UNet
+from stages.lgg.tables import read_slices, write_table
+from stages.lgg.unet.checkpoint import save_unet
+from stages.lgg.unet.network import Network, UNet
 from stages.params import load
 
 NETWORK = Network(width=8, depth=2, norm="none", dropout=0.0)

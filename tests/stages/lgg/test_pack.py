@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stages.errors import BadInput, BadParameters
-from stages.lgg.archive import open_archive
 from stages.lgg.pack import PackParams, main, pack
-from stages.lgg.slices import read_slices
-from stages.lgg.tiff import plain_pixels
+from stages.lgg.scans.archive import open_archive
+from stages.lgg.scans.tiff import plain_pixels
+from stages.lgg.tables import read_slices
 from stages.params import load
 from tests.stages.lgg import archives
 from tests.stages.lgg.archives import COUNTS, Files

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.errors import BadInput, BadParameters
-from stages.lgg.slices import read_split, write_table
 from stages.lgg.split import SplitParams, main, split_patients
+from stages.lgg.tables import read_split, write_table
 from stages.params import load
 
 ROOT = Path(__file__).parents[3]

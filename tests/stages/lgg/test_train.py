@@ -14,11 +14,11 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from stages.errors import BadInput, BadParameters
-from stages.lgg import resume
-from stages.lgg.checkpoint import load_tensors, load_unet, save_tensors
-from stages.lgg.slices import write_table
+from stages.lgg.tables import write_table
 from stages.lgg.train import Epoch, Slices, TrainParams, _draw, _load, _validate, train
-from stages.lgg.unet import Network, UNet
+from stages.lgg.unet import resume
+from stages.lgg.unet.checkpoint import load_tensors, load_unet, save_tensors
+from stages.lgg.unet.network import Network, UNet
 
 ROOT = Path(__file__).parents[3]
 LINE = [sys.executable, "-m", "stages.lgg.train", "data", "--model", "model", "--curves", "curves"]
@@ -273,14 +273,15 @@ runpy.run_module('stages.lgg.train', run_name='__main__', alter_sys=True)
     def key_after(module: str, text: str) -> str:
         shutil.rmtree(tmp_path / "stages", ignore_errors=True)
         shutil.copytree(ROOT / "stages", tmp_path / "stages")
-        with (tmp_path / "stages" / module).open("a") as file:
+        with (tmp_path / "stages" / module).open("r+") as file:  # a module that is there
+            file.seek(0, 2)
             file.write(text)
         line = [sys.executable, "-c", script]
         return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
 
-    now = key_after("lgg/losses.py", "")
+    now = key_after("lgg/unet/losses.py", "")
     assert len(now) == 17
-    assert key_after("lgg/losses.py", "# changed") != now
+    assert key_after("lgg/unet/losses.py", "# changed") != now
     assert key_after("lgg/train.py", "# changed") != now
     assert key_after("lgg/weigh.py", "# not imported") == now
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.errors import BadInput
-from stages.lgg.slices import read_weights, write_table
+from stages.lgg.tables import read_weights, write_table
 from stages.lgg.weigh import main, weigh
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,1 @@
+"""Reading the archive: its directory, the pixels of its files, and their size."""

@@ -1,0 +1,1 @@
+"""How good the U-Net is: metrics per slice, patient and institution, and the figures."""

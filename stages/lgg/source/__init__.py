@@ -1,0 +1,1 @@
+"""Where the archive comes from: Kaggle, or a program that draws synthetic patients."""

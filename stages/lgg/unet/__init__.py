@@ -1,0 +1,1 @@
+"""The U-Net: the network and the parts of its training."""

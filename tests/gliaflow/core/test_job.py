@@ -1,0 +1,84 @@
+"""The tries of a stage, and who waits for whom, on fakes; worked out by hand."""
+
+import pytest
+
+from gliaflow.core.graph import Graph, Stage
+from gliaflow.core.options import Options
+from gliaflow.core.ports import Ended
+from gliaflow.core.report import Line, Outcome
+from gliaflow.core.settings import Settings
+from tests.support.fakes import Ear, FakeExecutor, Fate, World
+
+AGAIN = Ended(ValueError("not yet"), again=True, delay=4.0)
+
+
+def graph(**settings: Settings) -> Graph:
+    """Stages that wait for no one."""
+    return Graph(tuple(Stage(name, (), one) for name, one in settings.items()))
+
+
+@pytest.mark.parametrize(
+    ("retries", "ends", "launched", "outcome"),
+    [
+        (0, [], 1, Outcome.RUN),
+        (0, [AGAIN], 1, Outcome.FAILED),
+        (2, [AGAIN], 2, Outcome.RUN),
+        (2, [AGAIN, AGAIN], 3, Outcome.RUN),
+        (2, [AGAIN] * 3, 3, Outcome.FAILED),
+        (2, [Ended(ValueError("a bug"))], 1, Outcome.FAILED),
+    ],
+)
+def test_a_stage_is_tried_as_often_as_it_may(retries: int, ends: list[Ended], launched: int, outcome: Outcome) -> None:
+    world = World(1, graph(s=Settings(retries=retries)), fates={"s": Fate(tries=ends)})
+    executor = FakeExecutor(world)
+    world.play(executor)
+    assert world.scheduler
+    assert (executor.launched["s"], world.scheduler.results["s"].outcome) == (launched, outcome)
+
+
+def test_it_waits_twice_as_long_before_each_further_try_within_a_half() -> None:
+    ear = Ear()
+    world = World(1, graph(s=Settings(retries=3)), fates={"s": Fate(tries=[AGAIN] * 3)})
+    world.play(FakeExecutor(world), listener=ear)
+    told = [event.text for event in ear.events if isinstance(event, Line) and event.text.startswith("try ")]
+    assert [line.split(" in ")[0] for line in told] == ["try 2 of 4", "try 3 of 4", "try 4 of 4"]
+    for line, usual in zip(told, (4, 8, 16), strict=True):
+        assert usual / 2 <= float(line.split()[-2]) <= usual * 1.5
+    assert 14 <= world.now <= 45
+
+
+def test_the_last_lines_of_a_stage_that_failed_are_kept() -> None:
+    world = World(1, graph(s=Settings()), fates={"s": Fate(tries=[Ended(ValueError("two\nlines"))])})
+    world.play(FakeExecutor(world))
+    assert world.scheduler
+    result = world.scheduler.results["s"]
+    assert (result.why, result.tail) == ("two lines", ("a line",))
+
+
+def test_a_stage_that_lacks_cpus_bars_those_behind_it() -> None:
+    world = World(1, graph(first=Settings(), wide=Settings(cpus=2), narrow=Settings()))
+    world.play(FakeExecutor(world, cpus=2))
+    assert world.dispatched == ["first", "wide", "narrow"]
+
+
+def test_a_stage_that_lacks_a_gpu_bars_no_one() -> None:
+    world = World(1, graph(first=Settings(gpus=1), second=Settings(gpus=1), narrow=Settings()))
+    world.play(FakeExecutor(world, cpus=9, gpus=1))
+    assert world.dispatched == ["first", "narrow", "second"]
+
+
+def test_stages_run_one_by_one_in_order_if_asked_for() -> None:
+    ear = Ear()
+    options = Options(single_item=True)
+    world = World(1, graph(a=Settings(), b=Settings(), c=Settings()), options, {"a": Fate(busy=2, held=1)})
+    world.play(FakeExecutor(world, cpus=9), listener=ear)
+    assert list(ear.began) == list(ear.ended) == ["a", "b", "c"]
+
+
+def test_what_is_downstream_of_a_stage_that_ran_is_forced() -> None:
+    stages = Graph((Stage("a"), Stage("b", ("a",)), Stage("c", ("b",)), Stage("d")))
+    fates = {name: Fate(Outcome.UNCHANGED) for name in "bcd"}
+    world = World(1, stages, Options(force_downstream=True), fates)
+    world.play(FakeExecutor(world))
+    assert world.scheduler
+    assert world.scheduler.report.reproduced == ["a", "b", "c"]
