@@ -8,6 +8,7 @@ from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.stage.run import _make_cmd, get_executable
 
 from gliaflow.errors import UserError, one_line
 
@@ -46,6 +47,11 @@ def dvc_silent() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def in_shell(line: str) -> list[str]:
+    """The arguments of a process that runs a command line by the user's shell, as DVC runs those of stages."""
+    return list(_make_cmd(get_executable(), line))
 
 
 def verify(repo: Any, say: Callable[[str], None] = print) -> None:
