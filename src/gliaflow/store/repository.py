@@ -16,10 +16,11 @@ REPAIR = "`gliaflow push --verify` repairs it from a cache where it is whole"
 
 
 @contextmanager
-def opened(root: Path) -> Iterator[Any]:
+def opened(root: Path, say: Callable[[str], None] = print) -> Iterator[Any]:
     """Open the repository that the folder `root` lies in; yields a `dvc.repo.Repo`.
 
-    Inside the block `root` is the working directory, since DVC takes paths from there.
+    Inside the block `root` is the working directory, since DVC takes paths from there. `say` is told which objects are
+    damaged on a remote.
 
     Raises:
         UserError: there is no such folder or no repository, or DVC raises something inside the block.
@@ -28,7 +29,7 @@ def opened(root: Path) -> Iterator[Any]:
         raise UserError(f"'{root}' is no folder: name one that lies in a DVC repository")
     try:
         with chdir(root), dvc_silent(), Repo() as repo:
-            verify(repo)
+            verify(repo, say)
             yield repo
     except DvcException as error:
         raise UserError(one_line(error)) from error
