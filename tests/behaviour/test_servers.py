@@ -128,7 +128,8 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         message = ""
         try:
             flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()]
-            app([*line, *flags, "--repo", str(project.root)], exit_on_error=False, print_error=False)
+            words = [*line, *flags, "--repo", str(project.root)]
+            app(words, exit_on_error=False, print_error=False, result_action="return_value")
         except UserError as error:
             message = str(error)
         assert bool(message) == refused, message
