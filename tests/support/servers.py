@@ -22,8 +22,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from tests.flows.programs import HOST, free_port, installed, listens, run_as, running
-from tests.flows.proxy import Refusing, refusing
+from tests.support.programs import HOST, free_port, installed, listens, run_as, running
+from tests.support.proxy import Refusing, refusing
 
 __all__ = ["S3", "SSH", "Refusing", "openssh", "postgres", "refusing", "s3", "ssh"]
 

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from urllib.parse import urlsplit
 
-from tests.flows.programs import HOST, POLL_SECONDS
+from tests.support.programs import HOST, POLL_SECONDS
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 

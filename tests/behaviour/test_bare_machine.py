@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.flows import servers
-from tests.flows.programs import installed, listens
+from tests.support import servers
+from tests.support.programs import installed, listens
 
 
 @pytest.fixture
