@@ -94,11 +94,8 @@ def main(noise: Noise, points: Path, *, model: Path, curves: Path) -> None:
     params = load(TrainParams, "regression.train")
     table = read_points(points)
     models.prepare(params.threads)
-    with staged(model, curves, board(f"regression-train@{noise}", "regression")) as (
-        model_partial,
-        curves_partial,
-        run_partial,
-    ):
+    run_folder = board(f"regression-train@{noise}", "regression")
+    with staged(model, curves, run_folder) as (model_partial, curves_partial, run_partial):
         writer = tf.summary.create_file_writer(str(run_partial))
         bar = tqdm(total=params.epochs, desc=f"{noise} noise", unit="epoch", disable=None)
         with Live(str(curves_partial), dvcyaml=None, save_dvc_exp=False, report=None) as live, writer.as_default(), bar:

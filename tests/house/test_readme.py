@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -88,15 +87,3 @@ def test_pictures_are_small_enough_for_git() -> None:
     pictures = list((ROOT / "docs").rglob("*.png"))
     assert pictures
     assert sum(path.stat().st_size for path in pictures) < 1 << 20
-
-
-def test_hosts_of_package_registries_are_not_named() -> None:
-    """In the lock file nor anywhere else: users bring an index of their own."""
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    hosts = re.compile("|".join(["py" + r"pi\.org", "pythonho" + r"sted\.org", "npm" + r"js\.com"]))
-    named = [
-        name
-        for name in tracked.split("\0")
-        if name and not name.endswith(".png") and hosts.search(Path(ROOT / name).read_text(errors="ignore"))
-    ]
-    assert named == []
