@@ -86,7 +86,6 @@ def _split(line: str) -> Iterator[list[str]]:
 BESIDE_CODE = [
     "README.md",
     "CONTRIBUTING.md",
-    "CHANGELOG.md",
     "data/README.md",
     "examples/hello/README.md",
     "examples/r/README.md",
