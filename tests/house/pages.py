@@ -83,5 +83,12 @@ def _split(line: str) -> Iterator[list[str]]:
             command.append(word)
 
 
-PAGES = [Page(path) for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]]
+BESIDE_CODE = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "data/README.md",
+    "examples/hello/README.md",
+    "examples/r/README.md",
+]
+PAGES = [Page(path) for path in [*(ROOT / name for name in BESIDE_CODE), *sorted((ROOT / "docs").rglob("*.md"))]]
 BY_NAME = {str(page.path.relative_to(ROOT)): page for page in PAGES}

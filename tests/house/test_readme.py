@@ -17,7 +17,7 @@ README = BY_NAME["README.md"]
 DESIGN = BY_NAME["docs/design.md"]
 PIPELINE = BY_NAME["docs/reference-pipeline.md"]
 REAL_DATA = BY_NAME["docs/how-to/real-data.md"]
-CODE = ("src", "stages", "flows", "benchmarks", "docs")
+CODE = ("src", "stages", "flows", "benchmarks", "docs", "examples")
 
 pages_of_docs = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.path.relative_to(ROOT)))
 
