@@ -1,6 +1,5 @@
 """What the flow leaves, against what serial `dvc repro` leaves from the same state."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,19 +144,6 @@ def test_every_form_of_a_stage(project: Project, tmp_path: Path) -> None:
     assert "modified" not in status
 
 
-def test_the_fallback_uses_dvcs_commands_alone(project: Project, tmp_path: Path) -> None:
-    project.write({"seed.txt": "1\n", "params.yaml": "a: {b: 1}\nnames: [x, y]\n", "left/keep": ""})
-    project.pipeline(DIAMOND)
-    ours, theirs = twins(project, tmp_path)
-    ours.flow("--fallback", "--jobs", "1")
-    theirs.dvc("repro")
-    assert sorted(ours.left()) == sorted(theirs.left())
-    ours.clean()
-    assert "up to date" in ours.flow("--fallback").stdout
-    refused = ours.flow("--fallback", "--pipeline", expect=2)
-    assert refused.stderr == "error: --pipeline does not go with --fallback; use `dvc repro` for it\n"
-
-
 def test_dry_says_what_each_stage_would_come_to_and_changes_nothing(project: Project) -> None:
     project.write({"seed.txt": "1\n", "params.yaml": "p: {q: 5, r: 1}\n"})
     project.pipeline(
@@ -194,15 +180,3 @@ def test_dry_says_what_each_stage_would_come_to_and_changes_nothing(project: Pro
     assert project.left() == before
     assert (project.root / "a.txt").read_text() == "2\n"
     assert set(reproduce(project.root, dry=True)) == {"first", "second", "other"}
-
-
-def test_the_fallback_needs_no_internals_of_dvc(project: Project) -> None:
-    project.write({"seed.txt": "1\n"})
-    project.pipeline({"s": {"cmd": "cp seed.txt o.txt", "deps": ["seed.txt"], "outs": ["o.txt"]}})
-    moved = "import dvc.stage.run as moved; del moved._make_cmd; from gliaflow.cli.repro import main, run; run(main)"
-    refused = project.run(sys.executable, "-c", moved, expect=2)
-    assert "the internals of this DVC moved (cannot import name '_make_cmd'" in refused.stderr
-    assert "run with --fallback" in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
-    assert "s: ran in" in project.run(sys.executable, "-c", moved, "--fallback").stdout
-    project.clean()

@@ -1,20 +1,15 @@
 """What Prefect shows of a run."""
 
-import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from dvc.exceptions import ReproductionError
 from prefect import tags
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
@@ -23,18 +18,13 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
     LogFilter,
     LogFilterFlowRunId,
-    TaskRunFilter,
-    TaskRunFilterName,
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.settings import temporary_settings
 from prefect.states import Cancelling
 
-from gliaflow.flow import session
 from tests.behaviour.test_kills import mine
-from tests.support.repos import GLIAFLOW, PATIENCE_SECONDS, Project, reproduce, soon
-from tests.support.team import unique
+from tests.support.repos import PATIENCE_SECONDS, Project, reproduce, soon
 
 STAGES: dict[str, Any] = {
     "one": {"cmd": "echo hello from one; cp seed.txt one.txt", "deps": ["seed.txt"], "outs": ["one.txt"]},
@@ -42,14 +32,6 @@ STAGES: dict[str, Any] = {
     "bad": {"cmd": "echo the reason; exit 3", "deps": ["one.txt"], "outs": ["bad.txt"]},
     "after": {"cmd": "cp bad.txt after.txt", "deps": ["bad.txt"], "outs": ["after.txt"]},
 }  # fmt: skip
-
-
-@pytest.fixture
-def client(api: str) -> Iterator[SyncPrefectClient]:
-    """Of the test's server."""
-    assert api.startswith("http://127.0.0.1:")
-    with get_client(sync_client=True) as made:
-        yield made
 
 
 def last_run(client: SyncPrefectClient, project: Project) -> FlowRun:
@@ -106,30 +88,6 @@ def test_a_retry_is_one_task_run_with_two_tries(project: Project, client: SyncPr
     assert task.run_count == 2
 
 
-def test_a_flow_that_ends_before_its_watcher_looks_leaves_no_error(
-    project: Project, api: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert api
-    looked = threading.Event()
-
-    def late(*values: Any) -> Any:
-        if threading.current_thread().name == session.WATCHER:
-            assert ended.wait(PATIENCE_SECONDS)
-            looked.set()
-        return temporary_settings(*values)
-
-    ended = threading.Event()
-    monkeypatch.setattr(session, "temporary_settings", late)
-    project.write({"seed.txt": "1\n"})
-    project.pipeline({"one": STAGES["one"]})
-    assert reproduce(project.root) == ["one"]
-    (watcher,) = (thread for thread in threading.enumerate() if thread.name == session.WATCHER)
-    ended.set()
-    watcher.join(PATIENCE_SECONDS)
-    assert looked.is_set()
-    assert not watcher.is_alive()
-
-
 def test_a_run_in_which_nothing_changed_asks_no_server(project: Project) -> None:
     project.write({"seed.txt": "1\n"})
     project.pipeline({"one": STAGES["one"]})
@@ -140,23 +98,6 @@ def test_a_run_in_which_nothing_changed_asks_no_server(project: Project) -> None
     assert ended.stderr == ""
 
 
-def test_the_console_shows_the_stages_and_nothing_of_the_server(project: Project, tmp_path: Path) -> None:
-    project.write({"seed.txt": "1\n"})
-    project.pipeline({"one": STAGES["one"]})
-    del project.environment["PREFECT_API_URL"]
-    project.environment["PREFECT_HOME"] = str(tmp_path / "prefect")
-    ended = project.flow()
-    assert ended.stderr == ""
-    assert [line.split(" in ")[0] for line in ended.stdout.splitlines()] == [
-        "one > echo hello from one; cp seed.txt one.txt",
-        "one | hello from one",
-        "one: ran",
-        "1 ran",
-    ]
-    assert (tmp_path / "prefect/gliaflow/server.log").exists()
-
-
-CANCEL = 0  # the number of no signal
 SERVE = """
 import sys
 from prefect import flow
@@ -204,33 +145,3 @@ def found(client: SyncPrefectClient, name: str) -> Any:
     with suppress(Exception):
         return client.read_deployment_by_name(name)
     return None
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, CANCEL])
-def test_whatever_ends_the_flow_ends_its_stages(project: Project, client: SyncPrefectClient, number: int) -> None:
-    project.write({"seed.txt": "1\n"})
-    command, name = "(setsid sleep 94 &) ; test -e seed.txt && touch begun; sleep 93", unique("long")
-    project.pipeline({name: {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"]}})
-    line = [*GLIAFLOW, "repro"]
-    with subprocess.Popen(
-        line, cwd=project.root, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as flow:
-        assert soon(lambda: (project.root / "begun").exists())
-        if number == CANCEL:
-            only = TaskRunFilter(name=TaskRunFilterName(any_=[name]))
-            (task,) = soon(lambda: client.read_task_runs(task_run_filter=only))
-            assert task.flow_run_id
-            client.set_flow_run_state(task.flow_run_id, Cancelling())
-        else:
-            os.kill(flow.pid, number)
-        _, errors = flow.communicate(timeout=PATIENCE_SECONDS)
-    assert flow.returncode == {signal.SIGINT: 130, CANCEL: 75}.get(number, -number)
-    if number == CANCEL:
-        assert errors == "error: cancelled in Prefect; the next run carries on\n"
-        assert client.read_flow_run(task.flow_run_id).state_name == "Cancelled"
-    if number == signal.SIGINT:
-        assert errors == "error: interrupted; nothing half-written was left\n"
-    assert soon(lambda: not mine(project)), [psutil.Process(p.pid).cmdline() for p in mine(project)]
-    project.pipeline({name: {"cmd": "touch o.txt", "deps": ["seed.txt"], "outs": ["o.txt"]}})
-    project.flow()
-    project.clean()

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from stages.errors import BadInput
-from stages.regression.points import Noise, read_points, write_points
+from stages.regression.points import Noise, read_points
 from stages.regression.simulate import SimulateParams
 
 Draw = Callable[[Noise, int], pd.DataFrame]
@@ -40,40 +39,6 @@ def test_the_noise_is_standard_normal_once_divided_by_its_sigma(draw: Draw, nois
 def test_a_seed_gives_the_same_points_again_and_another_seed_others(draw: Draw) -> None:
     assert draw("constant", 7).equals(draw("constant", 7))
     assert not draw("constant", 7).equals(draw("constant", 8))
-
-
-def test_a_table_comes_back_bit_for_bit(tmp_path: Path, draw: Draw) -> None:
-    table = draw("growing", 1)
-    write_points(table, tmp_path / "points.csv")
-    assert read_points(tmp_path / "points.csv").equals(table)
-    assert (tmp_path / "points.csv").read_bytes().startswith(b"x,y,true_mean,true_sigma\n0.0,")
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("", "not a table of numbers"),
-        ("x,y,true_mean,true_sigma\n0,a,1,1\n", "not a table of numbers"),
-        ("x,y\n0,1\n1,2\n2,3\n", "has columns x, y, not x, y, true_mean, true_sigma"),
-        ("x,y,true_mean,true_sigma\n0,1,1,1\n1,2,1,1\n", "has 2 points"),
-        ("x,y,true_mean,true_sigma\n0,1,1,1\n1,,1,1\n2,3,1,1\n", "missing or not finite"),
-        ("x,y,true_mean,true_sigma\n0,1,1,1\n1,inf,1,1\n2,3,1,1\n", "missing or not finite"),
-        ("x,y,true_mean,true_sigma\n0,1,1,1\n0,2,1,1\n2,3,1,1\n", "x does not ascend"),
-        ("x,y,true_mean,true_sigma\n0,1,1,1\n1,2,1,0\n2,3,1,1\n", "true_sigma is not positive"),
-    ],
-)
-def test_a_table_that_is_not_one_of_points_is_refused(tmp_path: Path, text: str, problem: str) -> None:
-    path = tmp_path / "points.csv"
-    path.write_text(text)
-    with pytest.raises(BadInput, match=problem) as caught:
-        read_points(path)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no such file"):
-        read_points(tmp_path / "points.csv")
 
 
 @pytest.mark.parametrize("wrong", [{"slope": float("nan")}, {"constant": {"sigma": 0}}, {"growing": {"slope": -1}}])

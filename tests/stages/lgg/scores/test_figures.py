@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stages.lgg.scores import figures, panels
+from stages.lgg.scores import figures
 from stages.lgg.scores.calibration import tally
 from stages.lgg.scores.figures import Shown
 from stages.lgg.scores.scoring import Scores, gather, score_stack
@@ -180,12 +180,3 @@ def test_reliability_shows_the_bins_that_hold_pixels() -> None:
     error = (2 * abs(0.22 - 0.5) + abs(0.9 - 1)) / 3
     assert top.lines[1].get_label() == f"U-Net, expected calibration error {error:.3f} (15 bins)"
     assert top.get_legend() is not None
-
-
-@pytest.mark.parametrize("value", [0, 1])
-def test_an_outline_of_nothing_is_nothing_and_of_everything_runs_along_the_edge(value: int) -> None:
-    axes = panels.new_figure("", 1, 1).subplots()
-    panels.outline(axes, np.full((6, 9), value), panels.TRUE)
-    assert len(axes.collections) == value
-    if value:
-        assert axes.collections[0].get_paths()[0].get_extents().bounds == pytest.approx((-0.5, -0.5, 9, 6))

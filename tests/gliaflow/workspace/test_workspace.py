@@ -1,0 +1,118 @@
+"""DVC's workspace as the scheduler meets it: what is settled without a command, and what is looked at again."""
+
+import pytest
+
+from gliaflow.core.options import Options
+from gliaflow.core.report import Change, Outcome
+from gliaflow.errors import UserError
+from gliaflow.workspace import workspace as module
+from gliaflow.workspace.changes import NotThere, Unclear
+from gliaflow.workspace.workspace import Workspace
+from tests.gliaflow.workspace.test_conformance import execute, run
+from tests.support.repos import Project, copies
+
+
+@pytest.fixture
+def one(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """One stage, `s`, that has not run."""
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"s": copies("seed.txt", "o.txt")})
+    monkeypatch.setenv("PATH", project.environment["PATH"])
+    return project
+
+
+def opened(project: Project, said: list[str] | None = None, **flags: bool) -> Workspace:
+    """The workspace, not entered yet."""
+    return Workspace(project.root, Options(**flags), (said if said is not None else []).append)  # type: ignore[arg-type]
+
+
+def test_a_stage_runs_then_is_unchanged_and_is_restored_when_what_it_read_comes_back(one: Project) -> None:
+    hashes = []
+    for text in ("1\n", "2\n"):
+        one.write({"seed.txt": text})
+        with opened(one) as workspace:
+            workspace.plan()
+            hashes.append(run(workspace, "s"))
+            assert workspace.unchanged("s")
+            assert workspace.prepare("s").outcome is Outcome.UNCHANGED
+            workspace.close(failed=False, complete=True)
+    assert hashes == [{"o.txt": "b026324c6904b2a9cb4b88d6d61c81d1"}, {"o.txt": "26ab0db90d72e28ad0ba1e22ee510510"}]
+    one.write({"seed.txt": "1\n"})
+    with opened(one) as workspace:
+        workspace.plan()
+        prepared = workspace.prepare("s")
+        assert (prepared.outcome, prepared.outputs, prepared.commands) == (Outcome.RESTORED, hashes[0], None)
+        assert [(change.what, change.name) for change in prepared.why] == [("dependency", "seed.txt")]
+        assert isinstance(prepared.why[0], Change)
+        workspace.settle("s")
+        workspace.close(failed=False, complete=True)
+    assert (one.root / "o.txt").read_text() == "1\n"
+
+
+def test_what_changed_while_a_stage_waited_is_prepared_anew(one: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)
+    with opened(one) as workspace:
+        workspace.plan()
+        workspace.prepare("s")
+        one.write({"seed.txt": "changed\n"})
+        assert not workspace.claim("s")
+        workspace.prepare("s")
+        assert workspace.claim("s")
+        workspace.release("s")
+
+
+def test_what_changed_while_a_stage_ran_is_not_recorded(one: Project) -> None:
+    with opened(one) as workspace:
+        workspace.plan()
+        prepared = workspace.prepare("s")
+        assert workspace.claim("s")
+        execute(prepared)
+        one.write({"seed.txt": "changed\n"})
+        with pytest.raises(Unclear, match=r"seed\.txt"):
+            workspace.finish("s")
+        workspace.close(failed=True, complete=False)
+    assert not (one.root / "dvc.lock").exists()
+
+
+def test_claiming_removes_old_outputs_unless_the_stage_travels(one: Project) -> None:
+    one.write({"o.txt": "old\n"})
+    with opened(one) as workspace:
+        workspace.plan()
+        workspace.prepare("s")
+        assert workspace.claim("s", travels=True)
+        assert (one.root / "o.txt").exists()
+        workspace.release("s")
+        assert workspace.claim("s")
+        assert not (one.root / "o.txt").exists()
+        workspace.release("s")
+
+
+def test_what_is_missing_and_a_program_that_is_not_there_are_named(one: Project) -> None:
+    one.pipeline({"s": copies("none.txt", "o.txt"), "t": {"cmd": "no-such-program x", "outs": ["t"]}})
+    with opened(one) as workspace:
+        workspace.plan()
+        with pytest.raises(NotThere, match=r"none\.txt"):
+            workspace.prepare("s")
+        with pytest.raises(UserError, match="no-such-program"):
+            workspace.prepare("t")
+
+
+def test_a_frozen_stage_is_told_of_once(one: Project) -> None:
+    one.pipeline({"s": copies("seed.txt", "o.txt", frozen=True)})
+    one.write({"o.txt": "1\n"})
+    said: list[str] = []
+    with opened(one, said) as workspace:
+        workspace.plan()
+        assert [workspace.prepare("s").outcome for _ in range(2)] == [Outcome.SAVED] * 2
+        workspace.settle("s")
+        workspace.close(failed=False, complete=True)
+    assert len(said) == 1
+    assert said[0].endswith("is frozen: its dependencies are not reproduced")
+
+
+def test_dvcs_configuration_may_have_a_person_asked(one: Project) -> None:
+    with opened(one) as workspace:
+        assert not workspace.options.interactive
+    one.dvc("config", "core.interactive", "true")
+    with opened(one) as workspace:
+        assert workspace.options.interactive

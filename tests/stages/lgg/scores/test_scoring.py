@@ -1,0 +1,62 @@
+"""From logits to scores, on two patients of one slice each, worked by hand.
+
+A's tumour is a square of 2 × 2 px, found, with a stray pixel besides. B's is as large, and nothing is found.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from stages.lgg.scores.scoring import Stack, gather, score_stack
+
+A, B = "TCGA_CS_0001_20000101", "TCGA_HT_0002_20000101"
+
+
+def slices(patient: str) -> pd.DataFrame:
+    """One row of slices.csv; its index is that of the whole table."""
+    row = {"slice": 7, "patient": patient, "institution": patient[5:7], "number": 1, "tumour_px": 4}
+    return pd.DataFrame([row], index=[7])
+
+
+@pytest.fixture
+def stacks() -> list[Stack]:
+    """Both patients, scored at a threshold of one half."""
+    truth = np.zeros((1, 8, 8), dtype=np.bool_)
+    truth[0, 2:4, 2:4] = True
+    found = torch.full((1, 8, 8), -10.0)
+    found[0, 2:4, 2:4] = 10.0
+    found[0, 7, 7] = 10.0
+    nothing = torch.full((1, 8, 8), -10.0)
+    return [score_stack(slices(A), found, truth, 0.5), score_stack(slices(B), nothing, truth, 0.5)]
+
+
+def test_patients_are_scored_with_and_without_what_strays(stacks: list[Stack]) -> None:
+    scores = gather(stacks)
+    assert scores.patients["patient"].tolist() == [A, B]
+    assert scores.patients["predicted_px"].tolist() == [5, 0]
+    assert scores.patients["dice"].tolist() == pytest.approx([2 * 4 / (5 + 4), 0])
+    assert scores.patients["dice_largest_component"].tolist() == [1, 0]
+    columns = list(scores.patients)
+    assert columns.index("dice_largest_component") == columns.index("dice") + 1
+
+
+def test_metrics_are_over_patients(stacks: list[Stack]) -> None:
+    metrics = gather(stacks).metrics
+    assert (metrics["patients"], metrics["slices"]) == (2, 2)
+    assert metrics["dice_per_volume_mean"] == pytest.approx(4 / 9)
+    assert metrics["with_largest_component_only"]["dice_per_volume_mean"] == pytest.approx(1 / 2)
+    assert metrics["by_institution"]["CS"]["dice_per_volume_mean"] == pytest.approx(8 / 9)
+    assert metrics["by_institution"]["HT"]["dice_per_volume_mean"] == 0
+    assert gather(stacks).metrics == metrics
+
+
+def test_slices_keep_their_names_and_order(stacks: list[Stack]) -> None:
+    both = gather(stacks[::-1]).slices
+    assert both[["slice", "patient", "institution", "number"]].to_numpy().tolist() == [[7, B, "HT", 1], [7, A, "CS", 1]]
+
+
+@pytest.mark.parametrize(("threshold", "predicted"), [(0.5, 16), (0.51, 0)])
+def test_a_pixel_is_tumour_from_the_threshold_on(threshold: float, predicted: int) -> None:
+    stack = score_stack(slices(A), torch.zeros(1, 4, 4), np.ones((1, 4, 4), dtype=np.bool_), threshold)
+    assert stack.predicted["predicted_px"].tolist() == [predicted]
