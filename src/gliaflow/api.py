@@ -229,7 +229,7 @@ def push(
     from gliaflow.store.remote import Remote
 
     _check_jobs(jobs)
-    with _repository(root) as repo:
+    with _repository(root, say) as repo:
         return retry(lambda: Remote(repo, remote, jobs, say or _silent).push(verify=verify))
 
 
@@ -254,7 +254,7 @@ def fetch(
     from gliaflow.store.remote import Remote
 
     _check_jobs(jobs)
-    with _repository(root) as repo:
+    with _repository(root, say) as repo:
         return retry(lambda: Remote(repo, remote, jobs, say or _silent).fetch_runs())
 
 
@@ -284,7 +284,7 @@ def publish(
     """
     from gliaflow.versioning.publish import publish as published
 
-    with _repository(root) as repo:
+    with _repository(root, say) as repo:
         return published(repo, name, licence, remote, say or _silent)
 
 
@@ -303,7 +303,7 @@ def versions(root: Path | str = ".", *, say: Say | None = None) -> "list[Version
     """
     from gliaflow.versioning.versions import versions as listed
 
-    with _repository(root) as repo:
+    with _repository(root, say) as repo:
         return listed(repo, say)
 
 
@@ -353,7 +353,7 @@ def get(
     from gliaflow.versioning.versions import get as written
 
     target = Path(out or name).absolute()
-    with _repository(root) as repo:
+    with _repository(root, say) as repo:
         return written(repo, name, target, remote, say or _silent)
 
 
@@ -379,10 +379,10 @@ def compare(old: str, new: str, root: Path | str = ".", *, remote: str | None = 
         return compared(repo, old, new, remote)
 
 
-def _repository(root: Path | str) -> AbstractContextManager[Any]:
+def _repository(root: Path | str, say: Say | None = None) -> AbstractContextManager[Any]:
     from gliaflow.store.repository import opened
 
-    return opened(Path(root))
+    return opened(Path(root), say or _silent)
 
 
 def _check_jobs(jobs: int | None) -> None:

@@ -22,6 +22,7 @@ from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor
 
 from stages.atomic import staged
+from stages.board import board
 from stages.command import run
 from stages.errors import BadInput, BadParameters
 from stages.lgg.arrays import map_arrays
@@ -252,14 +253,14 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
         resume.open_progress(Path(".state/lgg-train") / key, params.network, keep_all=params.keep == "all") as progress,
         # Curves grow while training goes on, for `dvc plots show`; so they are not staged as the weights are.
         Live(str(curves), dvcyaml=None, save_dvc_exp=False, report=None) as live,
-        SummaryWriter(f"runs/lgg-train/{key}", purge_step=0) as board,
+        SummaryWriter(str(board("lgg-train", "lgg")), purge_step=0) as writer,
         tqdm(total=params.epochs, initial=len(progress.history), unit="epoch", disable=None) as bar,
     ):
 
         def log(metrics: resume.Metrics) -> None:
             for name, value in metrics.items():
                 live.log_metric(name, value)
-                board.add_scalar(name, value, live.step + 1)
+                writer.add_scalar(name, value, live.step + 1)
             live.next_step()
 
         for metrics in progress.history:

@@ -8,7 +8,6 @@ All images stay on the device as uint8, and one call runs an epoch there: no ste
 
 import math
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -17,6 +16,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from stages.atomic import staged
+from stages.board import board
 from stages.command import run
 from stages.errors import BadParameters
 from stages.mnist.digits import CLASSES, Digits, read_digits
@@ -99,19 +99,19 @@ def _epoch(network: Network, digits: Digits, learning_rate: float) -> Callable[[
 def main(digits: Path, *, model: Path, curves: Path) -> None:
     """Train the network on DIGITS into the file MODEL; log curves to the folder CURVES.
 
-    Parameters: mnist.train of params.yaml. TensorBoard: runs/mnist.
+    Parameters: mnist.train of params.yaml. TensorBoard: runs/mnist-train.
     """
     from dvclive import Live
 
     params = load(TrainParams, "mnist.train")
     prepare(params.threads)
     data = read_digits(digits)
-    board = tf.summary.create_file_writer(f"runs/mnist/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    writer = tf.summary.create_file_writer(str(board("mnist-train", "mnist")))
     with (
         staged(model) as (path,),
         # Curves grow while training goes on, for whoever watches; so they are not staged as the model is.
         Live(str(curves), dvcyaml=None, save_dvc_exp=False, report=None) as live,
-        board.as_default(),
+        writer.as_default(),
     ):
 
         def log(epoch: Epoch) -> None:

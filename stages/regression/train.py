@@ -2,7 +2,7 @@
 
 In: points.csv, of which x and y (N = 100 points) are used. Out: the weights (npz, see stages.regression.models) and a
 folder of curves, metrics.json and plots/metrics/*.tsv: the mean negative log-likelihood of the training points at each
-epoch, in nats. Beside them, as no output, TensorBoard's log in runs/regression/<noise>.
+epoch, in nats. Beside them, as no output, TensorBoard's log.
 """
 
 import math
@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
 from stages.atomic import staged
+from stages.board import board
 from stages.command import run
 from stages.errors import UserError
 from stages.params import STRICT_KEYS, load
@@ -25,7 +26,6 @@ from stages.regression.models import tf, tf_keras
 from stages.regression.points import Noise, read_points
 
 LOSS = "training_points_mean_nll"
-RUNS = Path("runs/regression")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
@@ -87,17 +87,18 @@ def _epoch(model: Any, x: models.Singles, y: models.Singles, params: TrainParams
 def main(noise: Noise, points: Path, *, model: Path, curves: Path) -> None:
     """Fit the model of NOISE to POINTS into the file MODEL; log curves to the folder CURVES.
 
-    Parameters: regression.train of params.yaml. TensorBoard: runs/regression.
+    Parameters: regression.train of params.yaml. TensorBoard: runs/regression-train@NOISE.
     """
     from dvclive import Live
 
     params = load(TrainParams, "regression.train")
     table = read_points(points)
     models.prepare(params.threads)
-    with staged(model, curves, RUNS / noise) as (model_partial, curves_partial, run_partial):
-        board = tf.summary.create_file_writer(str(run_partial))
+    run_folder = board(f"regression-train@{noise}", "regression")
+    with staged(model, curves, run_folder) as (model_partial, curves_partial, run_partial):
+        writer = tf.summary.create_file_writer(str(run_partial))
         bar = tqdm(total=params.epochs, desc=f"{noise} noise", unit="epoch", disable=None)
-        with Live(str(curves_partial), dvcyaml=None, save_dvc_exp=False, report=None) as live, board.as_default(), bar:
+        with Live(str(curves_partial), dvcyaml=None, save_dvc_exp=False, report=None) as live, writer.as_default(), bar:
 
             def on_epoch(epoch: int, loss: float) -> None:
                 live.step = epoch
@@ -107,7 +108,7 @@ def main(noise: Noise, points: Path, *, model: Path, curves: Path) -> None:
                 bar.update()
 
             fitted = train(noise, table, params, on_epoch)
-        board.close()
+        writer.close()
         models.save(fitted, model_partial)
 
 

@@ -41,9 +41,22 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3]:
 
 
 @pytest.fixture(scope="module")
-def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.SSH]:
-    with servers.ssh(tmp_path_factory.mktemp("ssh")) as found:
+def asyncssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.SSH]:
+    with servers.ssh(tmp_path_factory.mktemp("asyncssh")) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def openssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.SSH]:
+    with servers.openssh(tmp_path_factory.mktemp("openssh")) as found:
+        yield found
+
+
+@pytest.fixture(params=["asyncssh", "openssh"])
+def ssh(request: pytest.FixtureRequest) -> servers.SSH:
+    """Both SSH servers, one after the other."""
+    found: servers.SSH = request.getfixturevalue(request.param)
+    return found
 
 
 def over_s3(found: servers.S3, endpoint: str = "") -> Place:
@@ -78,9 +91,9 @@ def over_ssh(found: servers.SSH, root: Path) -> Place:
     return Place(url, {"keyfile": str(found.keyfile)}, read, write)
 
 
-@pytest.fixture(params=["s3", "ssh"])
+@pytest.fixture(params=["s3", "asyncssh", "openssh"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """Both, one after the other."""
+    """All three, one after the other."""
     found = request.getfixturevalue(request.param)
     return over_s3(found) if request.param == "s3" else over_ssh(found, tmp_path / "there")
 
@@ -128,7 +141,8 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         message = ""
         try:
             flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()]
-            app([*line, *flags, "--repo", str(project.root)], exit_on_error=False, print_error=False)
+            words = [*line, *flags, "--repo", str(project.root)]
+            app(words, exit_on_error=False, print_error=False, result_action="return_value")
         except UserError as error:
             message = str(error)
         assert bool(message) == refused, message
@@ -302,28 +316,34 @@ def test_keys_stay_where_they_were_written(s3: servers.S3, join: Callable[[Place
     assert not any(SECRET.encode() in content for content in place.read(folder).values())
 
 
-def test_a_remote_that_cannot_be_used_is_one_line(
-    s3: servers.S3, ssh: servers.SSH, join: Callable[[Place], Project], tmp_path: Path
-) -> None:
-    cases: list[tuple[Place, dict[str, Any], int, str]] = [
-        (over_s3(s3), {"environment": {"AWS_EC2_METADATA_DISABLED": "true"}}, 2, "Unable to locate credentials"),
-        (over_s3(s3), {"url": "s3://nowhere"}, 2, "The specified bucket does not exist"),
-        (over_ssh(ssh, tmp_path), {"local": {"keyfile": str(ssh.keyfile.with_name("host"))}}, 2, "Permission denied"),
-        (over_ssh(ssh, tmp_path), {"url": f"ssh://{ssh.host}:1/"}, 75, "Connect call failed"),
-    ]
+def refused(join: Callable[[Place], Project], cases: list[tuple[Place, dict[str, Any], int, str]]) -> None:
+    """Fetch from each place, changed so, and see one line about it."""
     for number, (place, changes, code, message) in enumerate(cases):
+        scheme = place.url.split("://")[0]
         for name, value in changes.items():
             setattr(place, name, value)
         project = join(place)
         said = share(project, "fetch", expect=code).splitlines()
         assert len(said) == 1
-        assert said[0].startswith("error: remote s" + ("3://" if number < 2 else "sh://"))
+        assert said[0].startswith(f"error: remote {scheme}://")
         assert message in said[0]
-        project.root.rename(tmp_path / str(number))
+        project.root.rename(project.root.with_name(str(number)))
 
 
-def test_a_program_that_is_missing_fails_a_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
-    for start in (servers.ssh, servers.postgres):
-        with pytest.raises(pytest.fail.Exception, match="is missing: `make servers` installs"), start(tmp_path):
-            pass
+def test_an_s3_that_cannot_be_used_is_one_line(s3: servers.S3, join: Callable[[Place], Project]) -> None:
+    nobody = {"environment": {"AWS_EC2_METADATA_DISABLED": "true"}}
+    cases: list[tuple[Place, dict[str, Any], int, str]] = [
+        (over_s3(s3), nobody, 2, "Unable to locate credentials"),
+        (over_s3(s3), {"url": "s3://nowhere"}, 2, "The specified bucket does not exist"),
+    ]
+    refused(join, cases)
+
+
+def test_an_ssh_server_that_cannot_be_used_is_one_line(
+    ssh: servers.SSH, join: Callable[[Place], Project], tmp_path: Path
+) -> None:
+    cases: list[tuple[Place, dict[str, Any], int, str]] = [
+        (over_ssh(ssh, tmp_path), {"local": {"keyfile": str(ssh.keyfile.with_name("host"))}}, 2, "Permission denied"),
+        (over_ssh(ssh, tmp_path), {"url": f"ssh://{ssh.host}:1/"}, 75, "Connect call failed"),
+    ]
+    refused(join, cases)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import gliaflow
-from tests.support.repos import environment
+from tests.support.repos import Project, copies, environment
 
 SIGNATURES = {
     "reproduce": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, options: Options = Options(),"
@@ -105,3 +105,37 @@ def test_importing_it_changes_no_environment() -> None:
 
 def test_its_version_is_that_of_the_package() -> None:
     assert gliaflow.__version__.count(".") == 2
+
+
+def test_a_checkout_is_a_folder_at_the_commit(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLIAFLOW_WORKSPACES", str(tmp_path / "workspaces"))
+    project.write({"seed.txt": "1\n"})
+    project.commit()
+    with gliaflow.checkout(str(project.root), "master") as root:
+        assert (root / "seed.txt").read_text() == "1\n"
+    with pytest.raises(gliaflow.UserError), gliaflow.checkout(str(project.root), "nosuchbranch"):
+        pass
+
+
+def test_what_is_asked_of_a_library_prints_nothing(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.dvc("remote", "add", "--default", "store", str(tmp_path / "store"))
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"s": copies("seed.txt", "o.txt")})
+    capsys.readouterr()
+    heard: list[str] = []
+    assert [one.outcome for one in gliaflow.status(project.root)] == [gliaflow.Outcome.RUN]
+    assert gliaflow.reproduce(project.root, prefect=False).reproduced == ["s"]
+    project.commit()
+    assert gliaflow.push(project.root, say=heard.append) == gliaflow.Transfer(records=1, objects=1)
+    assert gliaflow.fetch(project.root) == gliaflow.Transfer()
+    version = gliaflow.publish("v1", project.root, licence="MIT")
+    assert gliaflow.versions(project.root) == [gliaflow.version("v1", project.root)] == [version]
+    assert gliaflow.get("v1", tmp_path / "v1", project.root) == version
+    assert (tmp_path / "v1/o.txt").read_text() == "1\n"
+    assert gliaflow.compare("v1", "v1", project.root).equal
+    assert capsys.readouterr() == ("", "")
+    assert heard == ["pushing 1 objects", "pushing 1 records of runs"]

@@ -136,14 +136,6 @@ def test_no_parameter_has_a_name_that_dvcs_run_cache_leaves_out_of_its_key(profi
     assert names(read(profile)).isdisjoint({"size", "nfiles"})
 
 
-def test_git_holds_nothing_large() -> None:
-    """Data is DVC's; a file that was left here by chance is nobody's."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    paths = [ROOT / name for name in listed.split("\0") if name]
-    assert len(paths) > 100
-    assert [path for path in paths if path.is_file() and path.stat().st_size > 1 << 20] == []
-
-
 @pytest.mark.parametrize("package", sorted((ROOT / "stages").rglob("__init__.py")), ids=str)
 def test_packages_hold_no_code(package: Path) -> None:
     """They are nobody's dependency."""

@@ -18,6 +18,8 @@ from gliaflow.core.job import POLL_SECONDS, Clock, Done, Inbox, Job, Surrounding
 from gliaflow.core.ports import Executor, Lease, Listener, Missing, NotYet, Prepared, Task, Workspace
 from gliaflow.core.report import Message, Outcome, Report, StageEnded, StageResult
 
+STARVED_SECONDS = 3.0  # that nothing may run before the scheduler tells why
+STARVED = "waits for CPUs or GPUs that another run on this machine holds"
 LAST_SECONDS = 15.0  # that stages have to end in when the run must: executors kill after 10
 
 Dispatch = Callable[[Stage, Work], object]
@@ -54,6 +56,7 @@ class Scheduler:
         self._blocked: dict[str, float] = {}  # until when a stage waits for another process or stage
         self._waiting: dict[str, Prepared] = {}  # for a lease
         self._announced: set[str] = set()
+        self._idle_since = self._around.clock.now()
 
     @property
     def failures(self) -> list[str]:
@@ -90,6 +93,7 @@ class Scheduler:
                 self._check(executor)
             while len(self.results) < len(self.graph.stages):
                 if not self._step():
+                    self._tell_starved()
                     self._receive(POLL_SECONDS if self._waiting or self._blocked else None)
         except BaseException as error:
             self._around.stopping.set()
@@ -142,6 +146,16 @@ class Scheduler:
             finally:
                 for executor in self._all_executors:
                     executor.close()
+
+    def _tell_starved(self) -> None:
+        """Tell once if nothing runs here since another run of this machine holds what stages wait for."""
+        clock = self._around.clock
+        if self.running or not self._waiting:
+            self._idle_since = clock.now()
+        elif clock.now() - self._idle_since > STARVED_SECONDS and STARVED not in self._announced:
+            self._announced.add(STARVED)
+            first = next(iter(self._waiting))
+            self._around.listener.hear(Message(f"{first} {STARVED}"))
 
     def _receive(self, seconds: float | None) -> None:
         result = self._around.clock.receive(self._around.inbox, seconds)

@@ -11,6 +11,7 @@ from typing import Any
 
 from dvc.config import NoRemoteError, RemoteConfigError
 from dvc.fs import HTTPFileSystem
+from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
 
 from gliaflow.errors import UserError, one_line
@@ -159,6 +160,11 @@ def cache_of(repo: Any, one: Any) -> Any:
 def path_of(repo: Any, one: Any) -> Path:
     """Where an object lies in the cache of this machine, if it is there."""
     return Path(cache_of(repo, one).oid_to_path(one.value))
+
+
+def inside(repo: Any, listing: Any) -> list[tuple[tuple[str, ...], Any]]:
+    """The files of a folder whose listing is in the cache, each with the parts of its path in it and its object."""
+    return [(key, one) for key, _, one in Tree.load(cache_of(repo, listing), listing)]
 
 
 def _size(odb: Any, oid: str, default: int) -> int:

@@ -1,7 +1,7 @@
 """What a team shares on a DVC remote: records of runs, and with them the objects that they name.
 
-`dvc push --run-cache` sends all records but only the objects of the current dvc.lock, so that most of what a teammate
-finds names objects that are not there. Here a record is sent once all of its objects are on the remote.
+`dvc push --run-cache` sends all records, but only the objects of the current dvc.lock. Most records that a teammate
+finds then name objects that are not there. Here a record is sent once all of its objects are on the remote.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -52,9 +52,9 @@ class Remote:
     def push(self, only: Iterable[Record] | None = None, verify: bool = False) -> Transfer:
         """Send records that are not on the remote yet, by default all of this cache, each after its objects.
 
-        An object whose size on the remote differs is sent again, if it is whole here. With `verify` so is each object
-        and record that does not hash to its name there, of runs that are on the remote already and of dvc.lock too.
-        Runs of a stage with an output that says `push: false` stay here.
+        An object whose size on the remote differs is sent again, if it is whole here. With `verify`, what is on the
+        remote already is hashed, also the objects of dvc.lock; what does not hash to its name is sent again. Runs of a
+        stage with an output that says `push: false` stay here.
 
         Raises:
             UserError: one of `only` is such a run.

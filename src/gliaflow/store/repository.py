@@ -8,6 +8,7 @@ from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.stage.run import _make_cmd, get_executable
 
 from gliaflow.errors import UserError, one_line
 
@@ -15,10 +16,11 @@ REPAIR = "`gliaflow push --verify` repairs it from a cache where it is whole"
 
 
 @contextmanager
-def opened(root: Path) -> Iterator[Any]:
+def opened(root: Path, say: Callable[[str], None] = print) -> Iterator[Any]:
     """Open the repository that the folder `root` lies in; yields a `dvc.repo.Repo`.
 
-    Inside the block `root` is the working directory, since DVC takes paths from there.
+    Inside the block `root` is the working directory, since DVC takes paths from there. `say` is told which objects are
+    damaged on a remote.
 
     Raises:
         UserError: there is no such folder or no repository, or DVC raises something inside the block.
@@ -27,7 +29,7 @@ def opened(root: Path) -> Iterator[Any]:
         raise UserError(f"'{root}' is no folder: name one that lies in a DVC repository")
     try:
         with chdir(root), dvc_silent(), Repo() as repo:
-            verify(repo)
+            verify(repo, say)
             yield repo
     except DvcException as error:
         raise UserError(one_line(error)) from error
@@ -45,6 +47,11 @@ def dvc_silent() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def in_shell(line: str) -> list[str]:
+    """The arguments of a process that runs a command line by the user's shell, as DVC runs those of stages."""
+    return list(_make_cmd(get_executable(), line))
 
 
 def verify(repo: Any, say: Callable[[str], None] = print) -> None:

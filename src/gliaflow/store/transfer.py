@@ -20,7 +20,7 @@ class Transfer:
     objects: int = 0
     """How many objects were copied."""
     incomplete: Mapping[Record, Sequence[str]] = field(default_factory=dict)
-    """Runs that are not whole now, each with the hashes that are missing, damaged or not copied, if they are known."""
+    """Runs that are not whole now, each with the hashes of what is missing, damaged or not copied, if it is known."""
     gone: frozenset[Record] = frozenset()
     """Of `incomplete`, the runs that lack only what nobody has, as after `dvc gc`: nothing is wrong with them."""
 

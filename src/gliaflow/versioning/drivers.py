@@ -1,9 +1,9 @@
 """Commands of the project that compare what a stage made in two versions, as git calls an external diff driver.
 
 A stage of dvc.yaml says `meta: {diff: COMMAND}`. The command gets two more arguments: a folder with the stage's outputs
-of the older version, and one of the newer, each output under its path from the root of the DVC repository. The files
-are links into the cache, to be read only. The command runs by the user's shell in the root of the repository.
-Exit code 1 without a word on standard error says that files differ, as of `diff`; every other but 0 is a failure.
+of the older version, and one with those of the newer. An output has the path that it has from the root of the DVC
+repository. The files are links into the cache, to be read only. The command runs by the user's shell in that root.
+Exit code 1 with nothing on standard error says that files differ, as of `diff`; every other but 0 is a failure.
 """
 
 import shlex
@@ -14,11 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dvc.stage.run import _make_cmd, get_executable
-
 from gliaflow.core.settings import settings
 from gliaflow.errors import BadInput, one_line
 from gliaflow.store.files import reason
+from gliaflow.store.repository import in_shell
 from gliaflow.versioning.fetching import fetch
 from gliaflow.versioning.outputs import outputs_of
 from gliaflow.versioning.versions import Version
@@ -98,10 +97,9 @@ def _ask(command: str, folders: list[Path], root: str) -> list[str]:
     """The lines that the command prints about two folders, or one line that says how it failed."""
     command = command.strip()  # behind a line break the folders would be a command of their own
     line = " ".join([command, *(shlex.quote(str(folder)) for folder in folders)])
-    arguments = _make_cmd(get_executable(), line)
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
     try:
-        ended = subprocess.run(arguments, cwd=root, check=False, **pipes)
+        ended = subprocess.run(in_shell(line), cwd=root, check=False, **pipes)
     except OSError as error:
         return [f"`{command}` did not start: {reason(error)}"]
     lines = [text.rstrip() for text in ended.stdout.splitlines()]

@@ -8,10 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dvc_data.hashfile.tree import Tree
-
 from gliaflow.errors import UserError
-from gliaflow.store.objects import cache_of, path_of
+from gliaflow.store.objects import inside, path_of
 
 READ_ONLY = 0o444
 
@@ -39,9 +37,7 @@ class Output:
         if not self.out.use_cache:
             return []
         found = self.out.hash_info
-        if not found.isdir:
-            return [((), found)]
-        return [(key, one) for key, _, one in Tree.load(cache_of(self.out.repo, found), found)]
+        return inside(self.out.repo, found) if found.isdir else [((), found)]
 
     @cached_property
     def objects(self) -> set[Any]:

@@ -28,8 +28,8 @@ def publish(
     `licence` is that of the data, by default what the data card says; `remote` is the DVC remote that must hold all.
 
     Raises:
-        UserError: the name is taken, means something else or is none for git, something is not committed, an object is
-            not on the remote, DVC cannot read a file of metrics, or nobody says which licence the data has.
+        UserError: the version may not have this name; something is not committed, or an object not on the remote; DVC
+            cannot read a file of metrics; or nobody says which licence the data has.
         TransientError: a remote cannot be reached.
     """
     place = names.shared_remote(repo)

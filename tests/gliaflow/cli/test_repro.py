@@ -1,6 +1,7 @@
 """`gliaflow repro` and `gliaflow status`: the flags of `dvc repro`, what is printed, and what a program reads."""
 
 import json
+from argparse import SUPPRESS
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -38,11 +39,12 @@ def document(capsys: pytest.CaptureFixture[str]) -> tuple[Any, list[str]]:
 
 
 def dvc_flags() -> set[str]:
-    """The flags of `dvc repro`, and `--cd`."""
+    """The flags that `dvc repro --help` tells, and `--cd`."""
     (commands,) = (action for action in get_main_parser()._actions if isinstance(action.choices, dict))
     assert commands.choices
     actions = commands.choices["repro"]._actions
-    return {name for action in actions for name in action.option_strings} | {"--cd"}
+    told = (action for action in actions if action.help != SUPPRESS)
+    return {name for action in told for name in action.option_strings} | {"--cd"}
 
 
 def test_every_flag_of_dvc_repro_is_there() -> None:

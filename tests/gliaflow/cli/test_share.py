@@ -1,38 +1,27 @@
-"""Runs and data versions, shared by two clones through a folder: what a person and what a program is told."""
+"""The commands that share runs and data versions: what a person and what a program is told, and how a mistake ends."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gliaflow.as_dvc import reproduce
-from gliaflow.cli import share
+from gliaflow.cli import share as commands
 from gliaflow.errors import UserError
-from tests.support.repos import Project, copies
+from tests.gliaflow.store.history import change, computed, holding, once, ran, teammate
+from tests.gliaflow.versioning.published import ready, whole
+from tests.support.repos import Project, stock
 
-LICENCE = "CC0-1.0"
-
-
-@pytest.fixture
-def shared(new_project: Callable[..., Project], tmp_path: Path) -> Project:
-    """A repository with two commits whose data is computed, and an empty remote."""
-    made = new_project()
-    made.dvc("remote", "add", "--default", "store", str(tmp_path / "store"))
-    made.pipeline({"s": copies("seed.txt", "o.txt"), "m": copies("o.txt", "m.json", outs=[], metrics=["m.json"])})
-    for text in ("1\n", "2\n"):
-        made.write({"seed.txt": text})
-        reproduce(made.root, prefect=False)
-        made.commit()
-    return made
+__all__ = ["computed", "once", "ready", "whole"]
 
 
-def twin(project: Project, root: Path) -> Project:
-    """The clone of somebody else, with nothing in its cache."""
-    made = project.copy(root)
-    made.run("rm", "-r", ".dvc/cache")
-    return made
+def share(project: Project, *line: str, expect: int = 0) -> str:
+    """What `gliaflow` says, on either stream."""
+    ended = project.gliaflow(*line, expect=expect)
+    assert expect == 0 or len(ended.stderr.strip().splitlines()) >= 1
+    return ended.stdout + ended.stderr
 
 
 def document(capsys: pytest.CaptureFixture[str]) -> Any:
@@ -42,98 +31,135 @@ def document(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(said)
 
 
-def test_push_and_fetch(shared: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    share.push(repo=shared.root)
+def test_push_and_fetch(computed: Project, tmp_path: Path) -> None:
+    assert "pushed 9 runs" in share(computed, "push")
+    assert "pushed 0 runs, 0 objects" in share(computed, "push")
+    other = teammate(computed, tmp_path / "other" / "twin")
+    assert "fetched 9 runs" in share(other, "fetch")
+    shutil.rmtree(tmp_path / "store")
+    other.write({"params.yaml": "p: 1\n"})
+    stock(other.root)
+    assert ran(other) == []
+
+
+def test_a_program_reads_what_was_copied(computed: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commands.push(repo=computed.root, as_json=True)
+    assert document(capsys) == {"records": 9, "objects": 10, "incomplete": {}, "gone": []}
+    other = teammate(computed, tmp_path / "other" / "twin")
+    commands.fetch(repo=other.root, as_json=True)
     said = capsys.readouterr()
-    assert said.out.splitlines()[-1] == "pushed 4 runs, 2 objects"
-    other = twin(shared, tmp_path / "twin")
-    share.fetch(repo=other.root, as_json=True)
-    said = capsys.readouterr()
-    assert json.loads(said.out) == {"records": 4, "objects": 2, "incomplete": {}, "gone": []}
-    assert "fetching 4 records of runs" in said.err
-    share.push(repo=other.root, remote="store", jobs=2, verify=True, as_json=True)
+    assert json.loads(said.out) == {"records": 9, "objects": 7, "incomplete": {}, "gone": []}
+    assert "fetching 9 records of runs" in said.err.splitlines()
+    commands.push(repo=other.root, remote="store", jobs=2, verify=True, as_json=True)
     assert document(capsys) == {"records": 0, "objects": 0, "incomplete": {}, "gone": []}
 
 
 def test_what_is_incomplete_is_told_and_is_an_error(
-    shared: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    computed: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    share.push(repo=shared.root)
-    for file in (tmp_path / "store/files").rglob("*"):
-        if file.is_file() and file.stat().st_size:
-            file.chmod(0o644)
-            file.write_text("damaged")
+    commands.push(repo=computed.root)
+    damaged = change(holding("1\np: 3\n", tmp_path / "store/files/md5"), "1\np: 4\n", 0o444)  # so DVC sends it
+    other = teammate(computed, tmp_path / "other" / "twin")
     capsys.readouterr()
-    other = twin(shared, tmp_path / "twin")
-    with pytest.raises(UserError, match="4 runs are not complete and were left out, see above"):
-        share.fetch(repo=other.root, as_json=True)
+    with pytest.raises(UserError, match="1 runs are not complete and were left out, see above"):
+        commands.fetch(repo=other.root)
+    told = capsys.readouterr().out.splitlines()
+    assert "fetched 9 runs" in told[-2]
+    assert told[-1].startswith("incomplete: run ")
+    assert told[-1].endswith(f": missing, damaged or not copied: {damaged}")
+    with pytest.raises(UserError, match="1 runs are not complete"):
+        commands.fetch(repo=other.root, as_json=True)
     said = capsys.readouterr()
-    assert len(json.loads(said.out)["incomplete"]) == 4
-    assert "is damaged on the remote" in said.err
-    with pytest.raises(UserError, match="4 runs are not complete"):
-        share.fetch(repo=other.root)
-    assert capsys.readouterr().out.count("incomplete: run ") == 4
+    assert list(json.loads(said.out)["incomplete"].values()) == [[damaged]]
+    assert f"object {damaged} is damaged on the remote" in said.err
 
 
-def test_versions(shared: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    share.push(repo=shared.root)
-    shared.dvc("push")
+def test_what_is_gone_as_after_gc_is_no_error(computed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    holding("1\np: 2\n", computed.root / ".dvc/cache/files/md5").unlink()
+    commands.push(repo=computed.root)
     capsys.readouterr()
-    share.publish("v1", licence=LICENCE, repo=shared.root)
-    assert capsys.readouterr().out.startswith("v1: 2 outputs, 2 files, 4 bytes")
-    share.publish("v2", licence=LICENCE, repo=shared.root, as_json=True)
-    assert document(capsys)["parents"] == ["v1"]
+    commands.push(repo=computed.root)
+    gone = "1 runs were not sent: what they made is neither here nor there, as after dvc gc"
+    assert capsys.readouterr().out == f"pushed 0 runs, 0 objects\n{gone}\n"
+    commands.push(repo=computed.root, as_json=True)
+    assert len(document(capsys)["gone"]) == 1
 
-    share.versions(repo=shared.root)
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["v2", "v1"]
-    share.versions(repo=shared.root, as_json=True)
-    assert [one["name"] for one in document(capsys)] == ["v2", "v1"]
-    share.versions("v1", repo=shared.root)
-    assert f"licence: {LICENCE}" in capsys.readouterr().out.splitlines()
-    share.versions("v1", repo=shared.root, as_json=True)
-    assert document(capsys)["outputs"]["o.txt"]["bytes"] == 2
 
-    out = tmp_path / "data"
-    share.get("v1", out=out, repo=shared.root, as_json=True)
-    assert document(capsys)["folder"] == str(out)
-    assert (out / "o.txt").read_text() == "2\n"
+def test_versions(whole: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not on the remote: one.txt, three.txt, two; dvc push" in share(whole, "publish", "v1", expect=2)
+    commands.push(repo=whole.root)
+    assert share(whole, "versions") == ""
+    assert "v1: 4 outputs" in share(whole, "publish", "v1")
+    whole.commit()
+    commands.publish("v2", licence="MIT", repo=whole.root)
+    assert share(whole, "versions").splitlines()[0].startswith("v2: ")
+    whole.run("git", "tag", "--message=Data version v0", "v0")
+    capsys.readouterr()
+    commands.versions(repo=whole.root)
+    assert sorted(line[:4] for line in capsys.readouterr().out.splitlines()) == ["v0: ", "v1: ", "v2: "]
+    commands.versions("v2", repo=whole.root)
+    commit = whole.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert f"commit: {commit}\n" in capsys.readouterr().out
+    commands.diff("v1", "v2", repo=whole.root)
+    assert capsys.readouterr().out.endswith("\nlicence: CC0 → MIT\nparents: none → v1\n")
+    commands.get("v1", out=tmp_path / "got", repo=whole.root)
+    assert capsys.readouterr().out == f"v1: 4 outputs in {tmp_path}/got\n"
 
-    share.diff("v1", "v2", repo=shared.root)
-    assert capsys.readouterr().out == "v1 and v2 are equal: 2 outputs, 4 bytes, 1 metrics\n"
-    share.diff("v1", "v2", repo=shared.root, as_json=True)
-    assert document(capsys)["equal"] is True
+
+def test_a_program_reads_versions(whole: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commands.push(repo=whole.root)
+    capsys.readouterr()
+    commands.publish("v1", repo=whole.root, as_json=True)
+    first = document(capsys)
+    assert (first["name"], first["licence"], len(first["outputs"])) == ("v1", ["CC0"], 4)
+    whole.commit()
+    commands.publish("v2", licence="MIT", repo=whole.root, as_json=True)
+    second = document(capsys)
+    assert second["parents"] == ["v1"]
+    whole.run("git", "tag", "--message=Data version v0", "v0")
+    commands.versions(repo=whole.root, as_json=True)
+    said = capsys.readouterr()
+    assert json.loads(said.out) == [second, first]
+    assert said.err.startswith("v0: ")
+    commands.versions("v1", repo=whole.root, as_json=True)
+    assert document(capsys) == first
+    commands.diff("v1", "v2", repo=whole.root, as_json=True)
+    assert document(capsys)["licence"] == [["CC0"], "MIT"]
+    commands.get("v1", out=tmp_path / "got", repo=whole.root, as_json=True)
+    assert document(capsys) == {**first, "folder": str(tmp_path / "got")}
 
 
 def test_a_version_is_written_where_one_stands(
-    shared: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    whole: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shared.dvc("push")
-    share.publish("v1", licence=LICENCE, repo=shared.root)
-    monkeypatch.chdir(tmp_path)
+    commands.push(repo=whole.root)
+    commands.publish("v1", repo=whole.root)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     capsys.readouterr()
-    share.get("v1", repo=shared.root)
-    assert capsys.readouterr().out == f"v1: 2 outputs in {tmp_path / 'v1'}\n"
+    commands.get("v1", repo=whole.root)
+    assert capsys.readouterr().out == f"v1: 4 outputs in {tmp_path / 'here/v1'}\n"
     with pytest.raises(UserError, match="is there already"):
-        share.get("v1", repo=shared.root)
+        commands.get("v1", repo=whole.root)
 
 
-def test_a_tag_that_is_no_version_is_told_beside_the_others(
-    shared: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shared.dvc("push")
-    share.publish("v1", licence=LICENCE, repo=shared.root)
-    shared.run("git", "tag", "--annotate", "--message", "Data version broken", "broken")
-    capsys.readouterr()
-    share.versions(repo=shared.root)
-    assert sorted(line.partition(":")[0] for line in capsys.readouterr().out.splitlines()) == ["broken", "v1"]
-    share.versions(repo=shared.root, as_json=True)
-    assert [one["name"] for one in document(capsys)] == ["v1"]
+def test_mistakes_are_one_line_and_exit_2(whole: Project) -> None:
+    assert "error: 'v9' is no data version" in share(whole, "get", "v9", expect=2)
+    for line in (
+        ["publish"],
+        ["diff", "v1"],
+        ["diff"],
+        ["versions", "v1", "v2"],
+        ["push", "v1"],
+        ["fetch", "--verify"],
+    ):
+        assert len(share(whole, *line, expect=2).splitlines()) == 1
+    with pytest.raises(UserError, match="--jobs is 0; at least one file must be copied"):
+        commands.push(jobs=0, repo=whole.root)
 
 
-@pytest.mark.parametrize("ask", [share.push, share.fetch])
-def test_no_jobs_and_no_repository(ask: Callable[..., None], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--jobs is 0; at least one file must be copied at once"):
-        ask(jobs=0)
+@pytest.mark.parametrize("ask", [commands.push, commands.fetch])
+def test_no_repository_is_told(ask: Callable[..., None], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not inside of a DVC repository"):
         ask(repo=tmp_path)
     with pytest.raises(UserError, match="is no folder"):

@@ -5,7 +5,7 @@ import pytest
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Ended
-from gliaflow.core.report import Line, Outcome
+from gliaflow.core.report import Line, Message, Outcome
 from gliaflow.core.settings import Settings
 from tests.support.fakes import Ear, FakeExecutor, Fate, World
 
@@ -82,3 +82,14 @@ def test_what_is_downstream_of_a_stage_that_ran_is_forced() -> None:
     world.play(FakeExecutor(world))
     assert world.scheduler
     assert world.scheduler.report.reproduced == ["a", "b", "c"]
+
+
+def test_a_run_that_waits_for_another_runs_slots_tells_so_once() -> None:
+    ear = Ear()
+    world = World(1, graph(a=Settings(), b=Settings()))
+    executor = FakeExecutor(world)
+    reserve, until = executor.reserve, 20.0
+    executor.reserve = lambda stage: reserve(stage) if world.now > until else None  # type: ignore[method-assign]
+    world.play(executor, listener=ear)
+    told = [event.text for event in ear.events if isinstance(event, Message)]
+    assert told == ["a waits for CPUs or GPUs that another run on this machine holds"]

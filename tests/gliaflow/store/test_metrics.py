@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gliaflow.errors import UserError
-from gliaflow.store.metrics import changes, flat, metrics, text
+from gliaflow.store.metrics import Metric, changes, flat, metrics, overview, text
 from tests.support.repos import Project, environment
 
 
@@ -54,6 +54,26 @@ def test_without_git_all_is_new(tmp_path: Path) -> None:
     made.pipeline({}, metrics=["a.json"])
     row = {"file": "a.json", "metric": "dice", "value": "0.5", "since HEAD": "new"}
     assert changes(made.root) == [row]
+
+
+def test_the_overview_tells_what_the_last_stages_made(tmp_path: Path) -> None:
+    made = Project(tmp_path / "project", environment(tmp_path, ""))
+    made.write({"data.txt": "1", "live/train.json": '{"loss": 0.25}', "scores.json": '{"dice": 0.5}'})
+    made.write({"own.json": '{"note": "x"}', "photos/1.png": "", "curves/loss.svg": "", "end/deep/dice.png": ""})
+    made.dvc("add", "data.txt", "--no-commit")
+    stages = {
+        "split": {"cmd": "true", "deps": ["data.txt"], "outs": ["photos"]},
+        "train": {"cmd": "true", "deps": ["photos"], "outs": ["live"], "plots": ["curves"]},
+        "evaluate": {"cmd": "true", "deps": ["live"], "metrics": ["scores.json"], "outs": ["end"]},
+    }
+    made.pipeline(stages, metrics=["live/train.json", "own.json"])
+    found = overview(made.root / "live")
+    assert found.metrics == [
+        Metric("live/train.json", "loss", 0.25, "new", final=False),
+        Metric("own.json", "note", "x", "new", final=True),
+        Metric("scores.json", "dice", 0.5, "new", final=True),
+    ]
+    assert found.figures == ["curves", "end/deep"]
 
 
 def test_no_repository_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dvc_data.hashfile.hash_info import HashInfo
 
 from gliaflow.errors import UserError
-from gliaflow.store.objects import LEGACY, Objects, cache_of, path_of
+from gliaflow.store.objects import LEGACY, Objects, cache_of, inside, path_of
 from tests.gliaflow.store.history import change, holding, opened
 from tests.support.repos import Project
 
@@ -105,6 +105,12 @@ def test_objects_of_dvc_2_lie_in_a_store_of_their_own(objects: Objects, computed
     path.unlink()
     assert objects.fetch([old]) == set()
     assert path.read_text() == "old\n"
+
+
+def test_a_listing_names_the_files_of_a_folder(objects: Objects, named: dict[str, Any]) -> None:
+    (listing,) = (one for one in named.values() if one.isdir)
+    found = {key: path_of(objects.repo, one).read_text() for key, one in inside(objects.repo, listing)}
+    assert found == {("a",): "1\n", ("b",): "p: 3\n"}
 
 
 def test_a_remote_that_is_not_there_is_told(computed: Project) -> None:

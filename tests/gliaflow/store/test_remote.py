@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from gliaflow.as_dvc import reproduce
 from gliaflow.core.options import Options
 from gliaflow.errors import TransientError, UserError
 from gliaflow.store.records import Record
@@ -18,7 +17,7 @@ from gliaflow.store.repository import REPAIR
 from gliaflow.store.transfer import Transfer
 from gliaflow.workspace.plan import planned
 from tests.gliaflow.store.history import change, holding, opened, ran, teammate
-from tests.support.repos import Project, stock
+from tests.support.repos import Project, reproduce, stock
 
 
 def test_a_teammate_runs_nothing_even_of_old_parameters(computed: Project, tmp_path: Path) -> None:
@@ -30,11 +29,11 @@ def test_a_teammate_runs_nothing_even_of_old_parameters(computed: Project, tmp_p
     other = teammate(computed, tmp_path / "other" / "twin")
     for value in (3, 1, 2):
         other.write({"params.yaml": f"p: {value}\n"})
-        reproduce(other.root, pull=True, prefect=False)
+        reproduce(other.root, pull=True)
         assert (other.root / "three.txt").read_text() == f"1\np: {value}\n"
     assert ran(other) == []
     other.write({"params.yaml": "p: 3\n"})
-    assert reproduce(other.root, prefect=False) != []
+    assert reproduce(other.root) != []
     assert other.left() == computed.left()
 
 
@@ -42,7 +41,7 @@ def test_with_stock_push_a_teammate_runs_it_all_again(computed: Project, tmp_pat
     computed.dvc("push", "--run-cache")
     other = teammate(computed, tmp_path / "other" / "twin")
     other.write({"params.yaml": "p: 1\n"})
-    reproduce(other.root, pull=True, prefect=False)
+    reproduce(other.root, pull=True)
     assert ran(other) == ["one", "two", "three"] or ran(other) == ["two", "three"]
 
 
@@ -97,7 +96,7 @@ def test_a_damaged_record_or_object_is_noticed_and_never_restored(computed: Proj
     with opened(other) as repo:
         planned(repo, (), Options(pull=True), told.append)
     assert f"run {records[0].name[:12]} is damaged on the remote; {REPAIR}" in told
-    reproduce(other.root, pull=True, prefect=False)
+    reproduce(other.root, pull=True)
     assert (other.root / "three.txt").read_text() == "1\np: 3\n"
 
 

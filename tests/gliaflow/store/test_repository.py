@@ -9,7 +9,7 @@ from dvc.exceptions import DvcException
 
 from gliaflow.errors import UserError
 from gliaflow.store.remote import Remote
-from gliaflow.store.repository import REPAIR, dvc_silent, opened, verify
+from gliaflow.store.repository import REPAIR, dvc_silent, in_shell, opened, verify
 from tests.gliaflow.store import history
 from tests.gliaflow.store.history import change, holding
 from tests.support.repos import Project
@@ -40,6 +40,14 @@ def test_dvc_logs_nothing_inside_the_block() -> None:
     with dvc_silent():
         assert not logger.isEnabledFor(logging.ERROR)
     assert logger.level == before
+
+
+@pytest.mark.parametrize(("shell", "flags"), [("/bin/bash", ["--noprofile", "--norc"]), ("/bin/sh", []), ("", None)])
+def test_the_users_shell_runs_a_command_line(
+    shell: str, flags: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHELL", shell)
+    assert in_shell("echo 1; false") == [shell or "/bin/sh", *(flags or []), "-c", "echo 1; false"]
 
 
 def test_all_is_hashed_still_when_dvc_has_read_its_configuration_again(computed: Project) -> None:

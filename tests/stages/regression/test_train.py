@@ -87,7 +87,8 @@ def test_the_command_writes_the_same_bytes_twice_and_keeps_the_terminal_clean(
     assert written[0] == written[1]
     assert json.loads(written[0]["c/metrics.json"])["step"] == 40
     assert written[0]["c/plots/metrics/training_points_mean_nll.tsv"].count(b"\n") == 41
-    assert len(list((tmp_path / "runs/regression/growing").iterdir())) == 1  # of the second run
+    (run_folder,) = (tmp_path / "runs/regression-train@growing").iterdir()
+    assert len(list(run_folder.iterdir())) == 1  # of the second run
 
 
 @pytest.mark.usefixtures("params")
