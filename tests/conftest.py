@@ -11,8 +11,8 @@ pytest_plugins = ["tests.support.fixtures"]
 LONGEST = (
     "tests/stages/test_repro.py", "tests/gliaflow/hosts/test_pools.py", "tests/stages/test_kills.py",
     "tests/behaviour/test_repro.py", "tests/behaviour/test_servers.py", "tests/gliaflow/versioning/test_versions.py",
-    "tests/gliaflow/flow/test_tasks.py", "tests/behaviour/test_property.py", "tests/behaviour/test_kills.py",
-    "tests/flows/test_deployed.py",
+    "tests/gliaflow/flow/test_session.py", "tests/gliaflow/flow/test_tasks.py", "tests/behaviour/test_property.py",
+    "tests/behaviour/test_kills.py", "tests/flows/test_deployed.py",
 )  # fmt: skip
 
 NEEDS_SERVER = {"server", "crew"}  # fixtures that start a Prefect server, and those that ask for them

@@ -50,12 +50,12 @@ def test_a_flow_that_ends_before_its_watcher_looks_leaves_no_error(
     assert not watcher.is_alive()
 
 
+@pytest.mark.server
 def test_the_console_shows_the_stages_and_nothing_of_the_server(project: Project, tmp_path: Path) -> None:
     project.write({"seed.txt": "1\n"})
     project.pipeline(ONE)
-    del project.environment["PREFECT_API_URL"]
     project.environment["PREFECT_HOME"] = str(tmp_path / "prefect")
-    ended = project.flow()
+    ended = project.gliaflow("repro")  # on a server that it starts for itself
     assert ended.stderr == ""
     assert [line.split(" in ")[0] for line in ended.stdout.splitlines()] == [
         "one > echo hello from one; cp seed.txt one.txt",
