@@ -17,6 +17,7 @@ LONGEST = (
 
 NEEDS_SERVER = {"server", "crew"}  # fixtures that start a Prefect server, and those that ask for them
 STARTS_SERVER = (
+    "tests/behaviour/test_bare_machine.py",
     "tests/behaviour/test_servers.py",
     "tests/flows/test_deployed.py",
     "tests/gliaflow/flow/test_server.py",
