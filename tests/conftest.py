@@ -18,9 +18,12 @@ LONGEST = (
 NEEDS_SERVER = {"server", "crew"}  # fixtures that start a Prefect server, and those that ask for them
 STARTS_SERVER = (
     "tests/behaviour/test_bare_machine.py",
+    "tests/behaviour/test_kills.py",
     "tests/behaviour/test_servers.py",
     "tests/flows/test_deployed.py",
     "tests/gliaflow/flow/test_server.py",
+    "tests/gliaflow/flow/test_session.py",
+    "tests/gliaflow/team/test_setup.py",
 )
 TRAINS = (
     "tests/stages/test_repro.py", "tests/stages/test_kills.py", "tests/stages/mnist/", "tests/stages/regression/",
