@@ -10,7 +10,7 @@ from dvc.exceptions import ReproductionError
 from dvc.repo.reproduce import reproduce as dvc_reproduce
 from dvc.stage.exceptions import StageCmdFailedError
 
-from gliaflow import api, as_dvc
+from gliaflow import as_dvc
 from gliaflow.core.options import Options
 from gliaflow.core.report import Outcome, Report, StageResult
 from gliaflow.errors import CommandFailed, UserError
@@ -31,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         found.append((root, targets, options, *others))
         return Report(FAILED if options.on_error != "ignore" else FAILED[:1], options.on_error)
 
-    monkeypatch.setattr(api, "run", run)
+    monkeypatch.setattr("gliaflow.as_dvc.api.run", run)
     return found
 
 

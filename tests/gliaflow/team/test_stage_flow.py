@@ -1,6 +1,5 @@
 """One stage on a worker's host, without Prefect: what its flow ends with."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -9,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from gliaflow import api
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Parcel
 from gliaflow.core.report import Outcome, Report, StageResult
 from gliaflow.errors import CommandFailed, TransientError, UserError
 from gliaflow.store.records import Record
 from gliaflow.team import stage_flow
-from gliaflow.workspace import parcel
 
 SENT = asdict(Parcel("train", "sub/deep", ".", "ab", {}, []))
 
@@ -48,10 +45,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
         monkeypatch.setattr(stage_flow, name, lambda *_: None)
     monkeypatch.setattr(stage_flow, "checked_out", made.checked_out)
     monkeypatch.setattr(stage_flow, "beating", made.checked_out)
-    monkeypatch.setattr(socket, "gethostname", lambda: "b")
-    monkeypatch.setattr(parcel, "unpack", lambda _, run_cache: made.known and run_cache)
-    monkeypatch.setattr(parcel, "push", lambda _: Record("ab", "cd"))
-    monkeypatch.setattr(api, "reproduce", made.reproduce)
+    monkeypatch.setattr("gliaflow.team.stage_flow.socket.gethostname", lambda: "b")
+    monkeypatch.setattr("gliaflow.team.stage_flow.parcels.unpack", lambda _, run_cache: made.known and run_cache)
+    monkeypatch.setattr("gliaflow.team.stage_flow.parcels.push", lambda _: Record("ab", "cd"))
+    monkeypatch.setattr("gliaflow.team.stage_flow.api.reproduce", made.reproduce)
     return made
 
 
