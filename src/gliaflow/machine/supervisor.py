@@ -40,7 +40,7 @@ class Request(TypedDict, total=False):
 
 
 def adopt_orphans() -> None:
-    """Become the parent of orphaned descendants; elsewhere than on Linux they stay what they are."""
+    """Become the parent of orphaned descendants; on other systems than Linux they stay what they are."""
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -159,7 +159,7 @@ class Warden:
             os._exit(CANNOT_RUN)
 
     def watch(self) -> None:
-        """Until the command has ended: reap, and heed the flow."""
+        """Until the command has ended: reap, and hear the run."""
         while self.main:
             wait = max(self.escalation[0][0] - time.monotonic(), 0.05) if self.escalation else None
             ready = readable(self.sources, 0 if b"\n" in self.unread else wait)
