@@ -136,6 +136,7 @@ class Warden:
         self.say(code=self.code, left=left)
 
     def start(self, command: list[str], cwd: str, env: dict[str, str]) -> int:
+        """Start one command in a process group of its own; its pid."""
         signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # what is sent to the child meanwhile waits for its defaults
         pid = os.fork()
         if pid:
@@ -225,6 +226,7 @@ class Warden:
         return found
 
     def say(self, **what: object) -> None:
+        """Tell the run something, as a line of JSON."""
         with contextlib.suppress(OSError):  # nobody listens any more
             self.link.sendall(json.dumps(what).encode() + b"\n")
 
