@@ -25,6 +25,7 @@ STARTS_SERVER = (
     "tests/gliaflow/flow/test_session.py",
     "tests/gliaflow/team/test_setup.py",
 )
+COMPARES = "tests/behaviour/"
 TRAINS = (
     "tests/stages/test_repro.py", "tests/stages/test_kills.py", "tests/stages/mnist/", "tests/stages/regression/",
     "tests/stages/lgg/test_train.py", "tests/stages/lgg/test_evaluate.py",
@@ -38,6 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = item.location[0]
         if path.startswith(STARTS_SERVER) or NEEDS_SERVER.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+        if path.startswith(COMPARES):
+            item.add_marker("slow")
         if path.startswith(TRAINS):
             item.add_marker("training")
     items.sort(key=lambda item: places.get(item.location[0], len(LONGEST)))
