@@ -29,7 +29,7 @@ run: $(READY)  ## the whole pipeline on the parameters in params.yaml, then one 
 TENSORFLOW := tests/stages/mnist tests/stages/regression
 PROJECT := tests/house tests/flows tests/stages
 SUITE := tests/conftest.py tests/support tests/gliaflow tests/behaviour
-QUICK := -m "not server and not training"
+QUICK := -m "not slow and not server and not training"
 test check: export OMP_NUM_THREADS := 1
 
 define test_engine
@@ -43,7 +43,7 @@ test: $(READY) $(ENGINE_READY)  ## the whole test suite
 	$(BIN)/python -m pytest $(PROJECT) $(TENSORFLOW:%=--ignore=%)
 	$(BIN)/python -m pytest $(TENSORFLOW)
 
-check: lint $(ENGINE_READY)  ## linters, and all tests that need no server and no training: for every save
+check: lint $(ENGINE_READY)  ## linters, and the tests that take no server, no training and no whole run: for every save
 	$(test_engine) $(QUICK)
 	$(BIN)/python -m pytest $(QUICK) $(PROJECT) $(TENSORFLOW:%=--ignore=%)
 

@@ -14,8 +14,8 @@ from docs.drawing import STRONG, WEAK, arrow, bar, box, picture, text
 
 DOCS = Path(__file__).parent
 SECONDS = [("176 stages run", 7.6, 45.3), ("176 stages restored", 6.1, 44.0), ("nothing to do", 1.1, 1.8)]
-NODE = re.compile(r'^ *(node\d+)\["(.+)"\]$', re.MULTILINE)
-EDGE = re.compile(r"^ *(node\d+)-->(node\d+)$", re.MULTILINE)
+NODE = re.compile(r'^[ \t]*(node\d+)\["(.+)"\]$', re.MULTILINE)
+EDGE = re.compile(r"^[ \t]*(node\d+)-->(node\d+)$", re.MULTILINE)
 WIDTH = 760  # px, of all figures
 LEFT, STEP, STAGE = 170, 97, 80  # px: where the graph's first stages stand, to the next ones, and their width
 
@@ -55,6 +55,7 @@ def graph() -> str:
     """The graph of the reference pipeline: from left to right, each stage after those whose outputs it reads."""
     source = (DOCS / "reference-pipeline.md").read_text()
     names, edges = dict(NODE.findall(source)), EDGE.findall(source)
+    assert names, "docs/reference-pipeline.md holds no graph as `dvc dag --mermaid` prints it"
     depth = {node: _depth(node, edges) for node in names}
     rows = dict[str, list[str]]()
     for node, name in names.items():
@@ -63,6 +64,7 @@ def graph() -> str:
     for row, nodes in rows.items():
         y += 16 + 16 * max(depth[b] - depth[a] for a, b in edges if a in nodes)
         parts.append(text(20, y + 21, row))
+        nodes.sort(key=lambda node: -sum(start == node for start, _ in edges))  # lines go out of the upper ones
         stacks = [[node for node in nodes if depth[node] == column] for column in range(max(depth.values()) + 1)]
         for column, stack in enumerate(stacks):
             places |= {node: (LEFT + column * STEP, y + 44 * place) for place, node in enumerate(stack)}

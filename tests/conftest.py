@@ -17,10 +17,15 @@ LONGEST = (
 
 NEEDS_SERVER = {"server", "crew"}  # fixtures that start a Prefect server, and those that ask for them
 STARTS_SERVER = (
+    "tests/behaviour/test_bare_machine.py",
+    "tests/behaviour/test_kills.py",
     "tests/behaviour/test_servers.py",
     "tests/flows/test_deployed.py",
     "tests/gliaflow/flow/test_server.py",
+    "tests/gliaflow/flow/test_session.py",
+    "tests/gliaflow/team/test_setup.py",
 )
+COMPARES = "tests/behaviour/"
 TRAINS = (
     "tests/stages/test_repro.py", "tests/stages/test_kills.py", "tests/stages/mnist/", "tests/stages/regression/",
     "tests/stages/lgg/test_train.py", "tests/stages/lgg/test_evaluate.py",
@@ -34,6 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = item.location[0]
         if path.startswith(STARTS_SERVER) or NEEDS_SERVER.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+        if path.startswith(COMPARES):
+            item.add_marker("slow")
         if path.startswith(TRAINS):
             item.add_marker("training")
     items.sort(key=lambda item: places.get(item.location[0], len(LONGEST)))

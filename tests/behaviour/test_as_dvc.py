@@ -213,7 +213,7 @@ def test_a_missing_working_directory_is_named(project: Project) -> None:
     project.write({"seed.txt": "1\n"})
     project.pipeline({"s": {"cmd": "true", "wdir": "nowhere", "deps": ["../seed.txt"]}})
     ended = project.flow(expect=2)
-    assert "nowhere', in which 'true' is to run, is not there; make it or mend `wdir:`" in ended.stderr
+    assert "nowhere', in which 'true' is to run, is not there; make it or change `wdir:`" in ended.stderr
 
 
 @pytest.mark.parametrize("fails", [False, True])

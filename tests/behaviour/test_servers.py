@@ -226,7 +226,7 @@ def test_what_is_damaged_is_named_never_restored_and_mended(
 
     other = twin(first)
     said = here(other, "fetch", refused=True)
-    assert f"object {oid(OF_THREE)} is damaged on the remote; `gliaflow push --verify` mends it" in said
+    assert f"object {oid(OF_THREE)} is damaged on the remote; `gliaflow push --verify` repairs it" in said
     assert f"incomplete: run {cut.split('/')[-1][:12]}: missing, damaged or not copied: {cut.split('/')[-1]}" in said
     assert "fetched 8 runs" in said
     assert not (other.root / ".dvc/cache" / cut).exists()

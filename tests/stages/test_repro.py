@@ -93,7 +93,7 @@ def test_a_failed_stage_leaves_outputs_that_checkout_brings_back(clone: Clone) -
 
 
 def test_the_report_names_every_models_metrics_and_the_figures(clone: Clone) -> None:
-    shown = clone.run("python", "-m", "gliaflow.flow.artifacts").stdout
+    shown = clone.run("gliaflow", "metrics", "--all").stdout
     for part in ("lgg", "mnist", "regression/constant", "regression/growing"):
         assert f"results/{part}/evaluate.json" in shown
         assert f"results/{part}/figures/" in shown

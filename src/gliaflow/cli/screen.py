@@ -1,4 +1,4 @@
-"""What a person sees of a run: on a terminal a live line for each running stage, elsewhere every line as it comes."""
+"""What a person sees of a run: a live line for each running stage on a terminal, else every line as it comes."""
 
 import sys
 import threading

@@ -105,12 +105,12 @@ class Process:
         if not data:
             self._code = LOST
         *lines, self._heard = (self._heard + data).split(b"\n")
-        for said in map(json.loads, lines):
-            self.pid = said.get("pid", self.pid)
-            self._begun = said.get("command", self._begun)
-            self._over = said.get("over", self._over)
-            self._code = said.get("code", self._code)
-            self._left = said.get("left", 0)
+        for told in map(json.loads, lines):
+            self.pid = told.get("pid", self.pid)
+            self._begun = told.get("command", self._begun)
+            self._over = told.get("over", self._over)
+            self._code = told.get("code", self._code)
+            self._left = told.get("left", 0)
 
 
 class Lines:
@@ -120,6 +120,7 @@ class Lines:
         self._on_line, self._rest = on_line, b""
 
     def feed(self, data: bytes, last: bool = False) -> None:
+        """Take more bytes, or tell that these are the `last`."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         self._rest = self._rest[self._rest.rstrip(b"\r").rfind(b"\r") + 1 :]
         while len(self._rest) > LONGEST_LINE:

@@ -21,7 +21,7 @@ def check_program(line: str, shell: str, cwd: str, environment: Mapping[str, str
     """
     match = FIRST_WORD.match(line)
     if not Path(cwd).is_dir():
-        raise UserError(f"'{cwd}', in which '{line}' is to run, is not there; make it or mend `wdir:` in dvc.yaml")
+        raise UserError(f"'{cwd}', in which '{line}' is to run, is not there; make it or change `wdir:` in dvc.yaml")
     if match is None or Path(shell).name not in SHELLS or MAY_FAIL.search(line) or "PATH=" in line[: match.start(1)]:
         return
     word = match[1]
@@ -29,4 +29,4 @@ def check_program(line: str, shell: str, cwd: str, environment: Mapping[str, str
         return
     ask = [shell, "-c", 'command -v -- "$1"', shell, word]  # it may be a builtin or a word of the language
     if subprocess.run(ask, cwd=cwd, env=dict(environment), capture_output=True, check=False).returncode:
-        raise UserError(f"'{line}': there is no command '{word}'; install it or mend `cmd:` in dvc.yaml")
+        raise UserError(f"'{line}': there is no command '{word}'; install it or change `cmd:` in dvc.yaml")

@@ -40,7 +40,7 @@ class Request(TypedDict, total=False):
 
 
 def adopt_orphans() -> None:
-    """Become the parent of orphaned descendants; elsewhere than on Linux they stay what they are."""
+    """Become the parent of orphaned descendants; on other systems than Linux they stay what they are."""
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -136,6 +136,7 @@ class Warden:
         self.say(code=self.code, left=left)
 
     def start(self, command: list[str], cwd: str, env: dict[str, str]) -> int:
+        """Start one command in a process group of its own; its pid."""
         signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # what is sent to the child meanwhile waits for its defaults
         pid = os.fork()
         if pid:
@@ -159,7 +160,7 @@ class Warden:
             os._exit(CANNOT_RUN)
 
     def watch(self) -> None:
-        """Until the command has ended: reap, and heed the flow."""
+        """Until the command has ended: reap, and hear the run."""
         while self.main:
             wait = max(self.escalation[0][0] - time.monotonic(), 0.05) if self.escalation else None
             ready = readable(self.sources, 0 if b"\n" in self.unread else wait)
@@ -225,6 +226,7 @@ class Warden:
         return found
 
     def say(self, **what: object) -> None:
+        """Tell the run something, as a line of JSON."""
         with contextlib.suppress(OSError):  # nobody listens any more
             self.link.sendall(json.dumps(what).encode() + b"\n")
 

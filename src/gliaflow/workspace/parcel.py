@@ -29,7 +29,7 @@ def pack(repo: Any, stage: Any, outs: Collection[Any]) -> Parcel:
     """The stage as it stands; its dependencies are hashed already, and `outs` are those of all stages as last recorded.
 
     Raises:
-        UserError: it cannot run elsewhere: its outputs could not come back, or something that it reads cannot go.
+        UserError: it cannot run on another host: its outputs could not come back, or something that it reads cannot go.
     """
     if reason := why_it_stays(stage) or (None if runs.takes(stage) else "the run-cache takes no such stage"):
         raise UserError(STAYS.format(reason))

@@ -36,7 +36,7 @@ from gliaflow.workspace.parcel import pack, unfold
 from gliaflow.workspace.plan import is_file, maker, planned, sources
 from gliaflow.workspace.travel import check
 
-FRESH_SECONDS = 1.0  # for so long nobody asks again what a stage reads
+TRUSTED_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 
 
 @dataclass
@@ -180,7 +180,7 @@ class Workspace:
         """
         read, stage = self._read[address], self._stages[address]
         with self._locks.held(), busy_is_not_yet():
-            if time.monotonic() - read.when > FRESH_SECONDS:
+            if time.monotonic() - read.when > TRUSTED_SECONDS:
                 try:
                     stage.save_deps(allow_missing=None in read.hashes)
                 except DependencyDoesNotExistError:

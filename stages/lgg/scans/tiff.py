@@ -74,6 +74,6 @@ def _directory(content: bytes) -> dict[int, tuple[int, ...]]:
 
 
 def _tag(content: bytes, order: str, at: int) -> tuple[int, tuple[int, ...]]:
-    tag, kind, count, elsewhere = struct.unpack_from(f"{order}HHII", content, at)
+    tag, kind, count, offset = struct.unpack_from(f"{order}HHII", content, at)
     layout = f"{order}{count}{INTEGERS[kind]}"
-    return tag, struct.unpack_from(layout, content, at + 8 if struct.calcsize(layout) <= 4 else elsewhere)
+    return tag, struct.unpack_from(layout, content, at + 8 if struct.calcsize(layout) <= 4 else offset)

@@ -171,6 +171,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(sys, "argv", ["gliaflow", "repro"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
 
@@ -205,6 +206,7 @@ print(dict(os.environ) == before)
 
 def test_telemetry_is_off_unless_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "app", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", ["gliaflow", "repro"])
     monkeypatch.setenv("DO_NOT_TRACK", "0")
     monkeypatch.delenv("DVC_NO_ANALYTICS", raising=False)
     monkeypatch.delenv("PREFECT_SERVER_ANALYTICS_ENABLED", raising=False)

@@ -67,7 +67,7 @@ def test_what_the_shell_finds_passes(folder: Path, line: str) -> None:
 def test_a_missing_program_is_named_in_one_line(folder: Path, line: str, program: str) -> None:
     with pytest.raises(UserError) as caught:
         check(line, folder)
-    assert str(caught.value) == (f"'{line}': there is no command '{program}'; install it or mend `cmd:` in dvc.yaml")
+    assert str(caught.value) == (f"'{line}': there is no command '{program}'; install it or change `cmd:` in dvc.yaml")
 
 
 def test_a_program_is_looked_up_on_the_path_of_the_stage(folder: Path) -> None:

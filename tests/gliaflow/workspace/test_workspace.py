@@ -52,7 +52,7 @@ def test_a_stage_runs_then_is_unchanged_and_is_restored_when_what_it_read_comes_
 
 
 def test_what_changed_while_a_stage_waited_is_prepared_anew(one: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(module, "TRUSTED_SECONDS", 0.0)
     with opened(one) as workspace:
         workspace.plan()
         workspace.prepare("s")
