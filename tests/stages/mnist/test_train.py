@@ -146,7 +146,7 @@ def test_the_command(start: Start, digits: Digits, tmp_path: Path) -> None:
     right = read_network(folders[0] / "network.npz").logits(digits.x_test).numpy().argmax(axis=1) == digits.y_test
     assert metrics["accuracy"] == right.mean()
 
-    [run_folder] = (folders[0] / "runs" / "mnist").iterdir()
+    [run_folder] = (folders[0] / "runs" / "mnist-train").iterdir()
     records = tf.data.TFRecordDataset([str(path) for path in run_folder.iterdir()])
     events = [tf.compat.v1.Event.FromString(record.numpy()) for record in records]
     logged = {event.step: tf.make_ndarray(value.tensor).item() for event in events for value in event.summary.value}
