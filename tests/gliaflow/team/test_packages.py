@@ -32,8 +32,8 @@ def test_other_packages_than_the_pinned_ones_are_refused(tmp_path: Path, monkeyp
 
 
 def test_commands_import_nothing_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CHECKOUT, "/work/checkout")
-    monkeypatch.setenv("PYTHONPATH", "/work/checkout:/opt/more::/work/checkout")
+    monkeypatch.setenv(CHECKOUT, "/srv/checkout")
+    monkeypatch.setenv("PYTHONPATH", "/srv/checkout:/opt/more::/srv/checkout")
     apart_from_checkout()
     import os
 
