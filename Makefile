@@ -55,7 +55,7 @@ lint: $(READY)  ## format, lint and types
 	$(BIN)/mypy --platform darwin --python-version 3.13 --cache-dir .mypy_cache/darwin src
 
 docs: $(READY)  ## the documentation as a web site, in site/
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 servers:  ## what only Debian has of what the tests start: OpenSSH
 	@PATH="$$PATH:/usr/sbin" && command -v sshd >/dev/null || { \
