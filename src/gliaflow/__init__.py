@@ -2,15 +2,17 @@
 
 The floors, an import goes only downwards:
 
-    cli                  the command `gliaflow`
-    team                 stages on the hosts of a work pool: the side of the host
-    as_dvc, api          the functions of this package
-    hosts                stages on the hosts of a work pool: the side of the caller
+    cli                              the command `gliaflow`
+    team                             stages on the hosts of a work pool: the side of the host
+    as_dvc                           `reproduce` with DVC's keywords and errors
+    api                              the functions of this package
+    hosts                            stages on the hosts of a work pool: the side of the caller
     flow | workspace | versioning    Prefect; a DVC workspace; data versions
-    store                DVC's cache, run-cache and remotes
-    machine              this host: slots, processes, git
-    relay, core          the scheduler and its doors
-    errors
+    store                            DVC's cache, run-cache and remotes
+    machine                          this host: slots, processes, git
+    relay                            passes events to listeners
+    core                             the scheduler and its doors
+    errors                           what can go wrong for a user
 """
 
 from importlib import import_module

@@ -1,5 +1,6 @@
 """What gliaflow does, as functions: the one place that puts its rooms together."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -189,6 +190,8 @@ def _run(scheduler: Scheduler, listener: Listener, asked: Sequence[str]) -> None
     else:
         from gliaflow.flow.session import api, run_in_a_flow
 
+        if gc.get_freeze_count():
+            gc.freeze()  # what was imported just now, too
         with api():
             run_in_a_flow(scheduler, listener, asked)
 

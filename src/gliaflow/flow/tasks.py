@@ -1,6 +1,5 @@
 """The stages of a run as tasks of a Prefect flow."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ from gliaflow.errors import UserError, one_line
 from gliaflow.flow import artifacts
 
 LINES = "lines"  # the logger of what stages print themselves, below Prefect's own
-
-
-def in_a_flow() -> bool:
-    """Whether this runs inside a Prefect flow; what nobody has imported has none."""
-    context = sys.modules.get("prefect.context")
-    return bool(context and context.FlowRunContext.get())
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
