@@ -54,7 +54,7 @@ def reproduce(
     Args:
         root: The folder to run in, as `dvc --cd`.
         targets: Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
-        options: The flags of `dvc repro`.
+        options: The flags of `dvc repro`, but for `dry`: that is `status`.
         jobs: How many CPUs stages may reserve at once on this host; all by default.
         executors: What runs stages besides this host, or the names of their entry points, as "pools". A stage runs on
             the first that accepts it.
@@ -110,6 +110,8 @@ def run(
     """As `reproduce`, with DVC's own errors where a dvc.yaml is broken."""
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs is {jobs}; at least one stage must be able to run")
+    if options.dry and not fallback:  # which has its own word for it
+        raise UserError("dry changes nothing, so nothing is reproduced: gliaflow.status tells what would run")
     if executors and (fallback or options.no_commit or options.interactive):
         raise UserError("--pools does not go with --fallback, --no-commit or --interactive; leave one of them out")
     with Relay([listener] if listener else []) as relay, _opened(root, options, relay, fallback) as workspace:

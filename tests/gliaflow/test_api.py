@@ -128,6 +128,8 @@ def test_what_is_asked_of_a_library_prints_nothing(
     capsys.readouterr()
     heard: list[str] = []
     assert [one.outcome for one in gliaflow.status(project.root)] == [gliaflow.Outcome.RUN]
+    with pytest.raises(gliaflow.UserError, match=r"gliaflow\.status tells what would run"):
+        gliaflow.reproduce(project.root, options=gliaflow.Options(dry=True))
     assert gliaflow.reproduce(project.root, prefect=False).reproduced == ["s"]
     project.commit()
     assert gliaflow.push(project.root, say=heard.append) == gliaflow.Transfer(records=1, objects=1)

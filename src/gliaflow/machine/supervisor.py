@@ -25,6 +25,7 @@ PR_SET_CHILD_SUBREAPER = 36
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LIBC = ctypes.CDLL(None, use_errno=True)
 POLL_SECONDS = 0.02  # between two looks at what is left
+MOST_OPEN = 1 << 20  # descriptors to close where there is no limit, for which systems have numbers of their own
 CANNOT_RUN = 127  # what a shell reports for a command that is not there
 
 
@@ -151,7 +152,8 @@ class Warden:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(self.output, 1)
             os.dup2(self.output, 2)
-            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            limit = os.sysconf("SC_OPEN_MAX")
+            os.closerange(3, limit if 0 < limit < MOST_OPEN else MOST_OPEN)
             os.chdir(cwd)
             os.execvpe(command[0], command, env)
         except OSError as error:
