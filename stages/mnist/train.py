@@ -7,6 +7,7 @@ All images stay on the device as uint8, and one call runs an epoch there: no ste
 """
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -106,7 +107,9 @@ def main(digits: Path, *, model: Path, curves: Path) -> None:
     params = load(TrainParams, "mnist.train")
     prepare(params.threads)
     data = read_digits(digits)
-    writer = tf.summary.create_file_writer(str(board("mnist-train", "mnist")))
+    run_folder = board("mnist-train", "mnist")
+    shutil.rmtree(run_folder, ignore_errors=True)  # of an earlier training that differed in nothing
+    writer = tf.summary.create_file_writer(str(run_folder))
     with (
         staged(model) as (path,),
         # Curves grow while training goes on, for whoever watches; so they are not staged as the model is.

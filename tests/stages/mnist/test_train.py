@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stages.board import board
 from stages.errors import BadParameters
 from stages.mnist.digits import Digits, write_digits
 from stages.mnist.download import download
@@ -122,6 +123,10 @@ def test_the_command(start: Start, digits: Digits, tmp_path: Path) -> None:
     for folder in folders:
         folder.mkdir()
         write_digits(digits, folder / "digits.npz")
+        (folder / "params.yaml").write_text(PARAMS)
+    earlier = folders[0] / board("mnist-train", "mnist", folders[0] / "params.yaml")
+    earlier.mkdir(parents=True)
+    (earlier / "curves of an earlier training").touch()
     processes = [start(*COMMAND, folder=folder) for folder in folders]
     outputs = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
@@ -147,6 +152,7 @@ def test_the_command(start: Start, digits: Digits, tmp_path: Path) -> None:
     assert metrics["accuracy"] == right.mean()
 
     [run_folder] = (folders[0] / "runs" / "mnist-train").iterdir()
+    assert [path.name.split(".")[0] for path in run_folder.iterdir()] == ["events"]
     records = tf.data.TFRecordDataset([str(path) for path in run_folder.iterdir()])
     events = [tf.compat.v1.Event.FromString(record.numpy()) for record in records]
     logged = {event.step: tf.make_ndarray(value.tensor).item() for event in events for value in event.summary.value}
