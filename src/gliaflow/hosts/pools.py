@@ -24,6 +24,7 @@ from gliaflow.hosts.pool_run import FLOW, LOSSES, PoolRun
 from gliaflow.machine import git
 
 ABANDON_SECONDS = 5.0  # for what a thread does that nobody waits for any more
+LOOKS = 10  # in as many seconds again
 
 
 class _Nothing:
@@ -93,7 +94,7 @@ class Pools:
             found = snapshot.snapshot(self._top, unread)
             if found not in self._sent:
                 ref = f"{self._refs}/{found}"
-                snapshot.send(self._top, found, ref)
+                snapshot.send(self._top, found, ref, wanted=lambda: not self._closed)
                 self._sent[found] = ref
             return found, self._sent[found]
 
@@ -101,7 +102,12 @@ class Pools:
         """Take the commits back."""
         self._closed = True
         if self._lock.acquire(timeout=ABANDON_SECONDS):
-            with suppress(UserError, TransientError):
+            with suppress(UserError, TransientError, InterruptedError):
                 snapshot.forget(self._top, self._sent.values())
             self._lock.release()
-        git.end()
+            return
+        for _ in range(LOOKS):  # a git may begin just now, and none may outlive the flow that started it
+            git.end()
+            if self._lock.acquire(timeout=ABANDON_SECONDS / LOOKS):
+                self._lock.release()
+                return

@@ -3,7 +3,7 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +15,7 @@ from gliaflow.machine.retry import retry
 REFS = "refs/gliaflow"
 DATED = re.compile(rf"^{REFS}/(\d{{4}}-\d\d-\d\d)/")
 KEPT = timedelta(days=30)  # for what a flow left on the remote that was killed; none runs as long
+FORGET_SECONDS = 30.0  # the run is over and somebody waits for its end; what stays goes with the old ones
 TRIES = 3  # a file may vanish while git reads it
 TOKEN = re.compile(r"^(https?://)[^/]*@", re.IGNORECASE)  # even a user alone may be one
 SECRET = re.compile(r"(?<=://)[^/]*:[^/]*@")  # user and password in an address
@@ -64,9 +65,19 @@ def origin(top: Path) -> str:
     return SECRET.sub("", QUERY.sub(r"\1", TOKEN.sub(r"\1", address)))
 
 
-def send(top: Path, commit: str, ref: str) -> None:
-    """Have the remote hold the commit under `ref`."""
-    retry(lambda: _push(top, f"+{commit}:{ref}"))
+def send(top: Path, commit: str, ref: str, wanted: Callable[[], bool]) -> None:
+    """Have the remote hold the commit under `ref`; no try begins once it is not `wanted` any more.
+
+    Raises:
+        InterruptedError: it was not.
+    """
+
+    def sent() -> None:
+        if not wanted():
+            raise InterruptedError("interrupted")
+        _push(top, f"+{commit}:{ref}")
+
+    retry(sent)
 
 
 def place(day: datetime) -> str:
@@ -79,14 +90,15 @@ def forget(top: Path, refs: Iterable[str]) -> None:
     gone = set(refs)
     if gone:
         oldest = f"{datetime.now(UTC) - KEPT:%Y-%m-%d}"
-        there = git(top, "ls-remote", _remote(top), f"{REFS}/*", far=True).stdout.split()[1::2]
+        listed = git(top, "ls-remote", _remote(top), f"{REFS}/*", far=True, seconds=FORGET_SECONDS)
+        there = listed.stdout.split()[1::2]
         gone |= {ref for ref in there if (dated := DATED.match(ref)) and dated[1] < oldest}
-        _push(top, *(f":{ref}" for ref in sorted(gone)))
+        _push(top, *(f":{ref}" for ref in sorted(gone)), seconds=FORGET_SECONDS)
 
 
-def _push(top: Path, *refspecs: str) -> None:
+def _push(top: Path, *refspecs: str, seconds: float | None = None) -> None:
     # Hooks are for what a person pushes: DVC's would push all data.
-    git(top, "push", "--quiet", "--no-verify", _remote(top), *refspecs, far=True)
+    git(top, "push", "--quiet", "--no-verify", _remote(top), *refspecs, far=True, seconds=seconds)
 
 
 def _remote(top: Path) -> str:

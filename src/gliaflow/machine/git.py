@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakSet
 
 import psutil
 
@@ -19,20 +20,29 @@ WHO = {f"GIT_{who}_{what}": "gliaflow" for who in ("AUTHOR", "COMMITTER") for wh
 
 
 running: set["subprocess.Popen[str]"] = set()
+interrupted: "WeakSet[subprocess.Popen[str]]" = WeakSet()
 
 
 def end() -> None:
-    """End every git that still runs: those who started it wait no longer."""
+    """End every git that still runs: those who started it get an `InterruptedError`, and try no more."""
     for process in list(running):
+        interrupted.add(process)
         _kill(process)
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:
+    """Kill it and what it started; all of them stand still before, so that none starts another meanwhile."""
+    stopped: set[psutil.Process] = set()
     with suppress(psutil.NoSuchProcess):
         top = psutil.Process(process.pid)
-        for one in [*top.children(recursive=True), top]:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
+        while new := {top, *top.children(recursive=True)} - stopped:
+            for one in new:
+                with suppress(psutil.NoSuchProcess):
+                    one.suspend()
+            stopped |= new
+    for one in stopped:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
 
 
 def remote(root: Path | str) -> str | None:
@@ -57,13 +67,18 @@ def git(
     input: str | None = None,
     env: Mapping[str, str] | None = None,
     far: bool = False,
+    seconds: float | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Run `git` in the folder `root`; `env` is added to the environment; `far` says that it talks to another host.
+
+    One that is `far` is ended after `seconds`, or `FAR_SECONDS`.
 
     Raises:
         UserError: it failed, if `check`.
         TransientError: so it did, `far`, and not for a reason that lasts; or it took too long.
+        InterruptedError: `end` was called meanwhile.
     """
+    seconds = (seconds or FAR_SECONDS) if far else None
     quiet = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", "LANGUAGE": ""}  # nobody answers; English is read here
     with subprocess.Popen(
         ["git", *line],
@@ -76,16 +91,18 @@ def git(
     ) as process:
         running.add(process)
         try:
-            output, errors = process.communicate(input, FAR_SECONDS if far else None)
+            output, errors = process.communicate(input, seconds)
         except subprocess.TimeoutExpired:
             _kill(process)
-            raise TransientError(f"git {line[0]} took longer than {FAR_SECONDS:g} s") from None
+            raise TransientError(f"git {line[0]} took longer than {seconds:g} s") from None
         except BaseException:
             _kill(process)
             process.wait()  # which Popen does not do after Ctrl-C
             raise
         finally:
             running.discard(process)
+    if process in interrupted:
+        raise InterruptedError("interrupted")
     ended = subprocess.CompletedProcess(["git", *line], process.returncode, output, errors)
     if check and ended.returncode:
         passing = far and not LASTING.search(ended.stderr)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from gliaflow.errors import TransientError, UserError, one_line
 
 BUGS = (AssertionError, AttributeError, NameError, TypeError)
-LASTING: tuple[type[Exception], ...] = (UserError, MemoryError, *BUGS)
+LASTING: tuple[type[Exception], ...] = (UserError, InterruptedError, MemoryError, *BUGS)
 WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 T = TypeVar("T")
@@ -22,6 +22,7 @@ def retry(
 
     Raises:
         UserError: the action did; no further try would change that.
+        InterruptedError: the action did: nobody waits for it any more.
         TransientError: the last try failed too.
     """
     lasting = (*LASTING, *lasting)

@@ -188,13 +188,12 @@ def test_a_git_remote_that_hangs_keeps_nobody_who_leaves(project: Project, tmp_p
     project.pipeline({"s": copies("seed.txt", "o.txt", meta=GPU)})
     project.commit()
     project.run("git", "remote", "set-url", "origin", "ssh://nowhere/x.git")
-    project.environment["GIT_SSH_COMMAND"] = f"echo x >> {tmp_path}/begun; exec sleep 1000; "
+    project.environment["GIT_SSH_COMMAND"] = f"echo x >> {tmp_path}/begun; exec tail -f {tmp_path}/begun; "
     with started(project) as caller:
         assert soon((tmp_path / "begun").exists)
         terminate(caller)
-    assert soon(
-        lambda: "sleep 1000" not in [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
-    )
+    ours = f"tail -f {tmp_path}/begun"
+    assert not [p for p in psutil.process_iter(["cmdline"]) if ours in " ".join(p.info["cmdline"] or [])]
 
 
 def test_what_no_host_has_taken_is_cancelled_at_once(project: Project, crew: Team) -> None:

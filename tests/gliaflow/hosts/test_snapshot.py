@@ -67,7 +67,10 @@ def test_it_goes_to_the_remote_under_a_ref_and_is_taken_back(top: Path, tmp_path
     assert origin(top) == str(tmp_path / "origin.git")
     (top / "changed.txt").write_text("2\n")
     made = snapshot(top)
-    send(top, made, "refs/gliaflow/x/1")
+    with pytest.raises(InterruptedError):
+        send(top, made, "refs/gliaflow/x/1", wanted=lambda: False)
+    assert git(top, "ls-remote", "origin").stdout == ""
+    send(top, made, "refs/gliaflow/x/1", wanted=lambda: True)
     assert git(top, "ls-remote", "origin").stdout.split() == [made, "refs/gliaflow/x/1"]
     forget(top, ["refs/gliaflow/x/1"])
     assert git(top, "ls-remote", "origin").stdout == ""
@@ -79,7 +82,7 @@ def test_what_a_flow_left_that_was_killed_goes_after_a_month(top: Path, tmp_path
     now = datetime.now(UTC)
     ended, killed, long_ago, other = place(now), place(now - timedelta(days=29)), place(now - timedelta(days=32)), "x/1"
     for ref in (ended, killed, long_ago, f"{REFS}/{other}", "refs/heads/main"):
-        send(top, "HEAD", ref)
+        send(top, "HEAD", ref, wanted=lambda: True)
     forget(top, [])
     assert len(git(top, "ls-remote", "origin", "refs/*").stdout.splitlines()) == 5
     forget(top, [ended])

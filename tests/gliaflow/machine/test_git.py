@@ -1,12 +1,17 @@
 """Git: what it says in one line when something is wrong, and whether that may pass."""
 
+import time
 from pathlib import Path
+from threading import Thread
 
+import psutil
 import pytest
 
 from gliaflow.errors import TransientError, UserError
 from gliaflow.machine import git as module
 from gliaflow.machine.git import git, remote, top
+from gliaflow.machine.retry import retry
+from tests.support.repos import soon
 
 
 @pytest.fixture
@@ -54,8 +59,30 @@ def test_far_away_only_what_lasts_is_the_users(repository: Path) -> None:
         git(repository, "ls-remote", "http://127.0.0.1:9/it.git")
 
 
-def test_what_takes_too_long_is_ended(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FAR_SECONDS", 0.1)
+def test_what_takes_too_long_is_ended(repository: Path) -> None:
     with pytest.raises(TransientError, match=r"^git -c took longer than 0\.1 s$"):
-        git(repository, "-c", "alias.wait=!sleep 30", "wait", far=True)
+        git(repository, "-c", "alias.wait=!sleep 30", "wait", far=True, seconds=0.1)
+
+
+def test_one_that_is_ended_leaves_nothing_and_is_not_tried_again(repository: Path) -> None:
+    begun, errors = repository / "begun", list[BaseException]()
+    # which starts a process every moment, in a session of its own
+    alias = f"alias.wait=!echo x >> '{begun}'; while :; do setsid tail -f '{begun}' & sleep 0.01; done"
+
+    def tried() -> None:
+        try:
+            retry(lambda: git(repository, "-c", alias, "wait", far=True))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = Thread(target=tried)
+    thread.start()
+    assert soon(begun.exists)
+    time.sleep(0.2)
+    module.end()
+    thread.join(10)
+    assert [type(error) for error in errors] == [InterruptedError]
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(begun) in " ".join(p.info["cmdline"] or [])]
+    assert begun.read_text() == "x\n"
+    assert module.running == set()
     assert module.running == set()

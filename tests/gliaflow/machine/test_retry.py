@@ -26,5 +26,7 @@ def test_what_may_pass_is_asked_again_and_what_lasts_is_not() -> None:
         retry(failing(*[OSError("gone")] * 3), waits=(0, 0))
     with pytest.raises(UserError):
         retry(failing(UserError("mend it")), waits=(0, 0))
+    with pytest.raises(InterruptedError):
+        retry(failing(InterruptedError("interrupted")), waits=(0, 0))
     with pytest.raises(AttributeError):
         retry(failing(AttributeError()), waits=(0, 0))
