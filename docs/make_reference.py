@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 from docs import api_page
-from gliaflow.cli.app import COMMANDS, app
+from gliaflow.cli.app import COMMANDS, MAY_FOLLOW, app
 
 FOLDER = Path(__file__).parent / "reference"
 MADE = "<!-- Written by docs/make_reference.py: change the code, or that script. -->"
+ARGUMENTS = re.compile(r"\[ARGS(?:\.\.\.)?\]")
 EXAMPLE = re.compile(r"^Example: (.+)$", re.MULTILINE)
 
 CLI = f"""# Commands
@@ -47,6 +48,7 @@ def cli() -> str:
 def _command(name: str) -> str:
     text = str(app[name].generate_docs(heading_level=2, usage_name=f"gliaflow {name}"))
     text = text.replace(f"## {name}\n", f"## gliaflow {name}\n", 1).rstrip()
+    text = ARGUMENTS.sub(MAY_FOLLOW.get(name, ""), text, count=1)
     return EXAMPLE.sub(r"```sh\n\1\n```", text) + "\n"
 
 

@@ -18,7 +18,7 @@ from gliaflow.core.options import Options
 from gliaflow.core.ports import Executor, Listener
 from gliaflow.core.report import Message, Outcome, Report, StageResult, Summary
 from gliaflow.core.scheduler import Scheduler
-from gliaflow.errors import UserError, one_line
+from gliaflow.errors import UserError
 from gliaflow.machine.local import LocalExecutor
 from gliaflow.machine.retry import retry
 from gliaflow.relay import Relay
@@ -194,7 +194,7 @@ def _run(scheduler: Scheduler, listener: Listener, asked: Sequence[str]) -> None
 
         if gc.get_freeze_count():
             gc.freeze()  # what was imported just now, too
-        with api():
+        with api(listener):
             run_in_a_flow(scheduler, listener, asked)
 
 
@@ -204,7 +204,9 @@ def dvc_errors() -> Iterator[None]:
     try:
         yield
     except DvcException as error:
-        raise UserError(one_line("; ".join([str(error), *getattr(error, "__notes__", [])]))) from error
+        from gliaflow.store.repository import in_words
+
+        raise UserError(in_words(error)) from error
 
 
 def push(

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import ReproductionError
+from dvc.exceptions import DvcException, ReproductionError
 from dvc.stage.exceptions import StageCmdFailedError
 
 from gliaflow import api
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Listener
-from gliaflow.errors import CommandFailed, NotReproduced
+from gliaflow.errors import CommandFailed, NotReproduced, UserError
 
 
 def reproduce(
@@ -51,6 +51,8 @@ def _as_dvc(error: NotReproduced, several: bool) -> Exception:
     cause = error.__cause__
     if isinstance(cause, CommandFailed):
         cause = StageCmdFailedError(cause.command, cause.code)
+    elif isinstance(cause, UserError) and isinstance(cause.__cause__, DvcException):
+        cause = cause.__cause__
     raised: Exception = ReproductionError(error.stages)
     raised.__context__ = cause
     if not several:

@@ -108,7 +108,7 @@ def test_broken_parameters_fail_the_stage_that_reads_them(twins: tuple[Project, 
     flow.write({"seed.txt": "2\n", "other.yaml": "a: 1\n"})
     flow.flow()
     flow.write({"other.yaml": "a: [1\n"})
-    refused = flow.flow("--dry", expect=1)
+    refused = flow.flow("--dry", expect=2)
     assert refused.stderr.startswith("error: failed to reproduce 'bad': ")
     assert len(refused.stderr.splitlines()) == 1
 

@@ -1,6 +1,7 @@
 """Bad input: one clear line, the exit code of a user error, and the repository as it was."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,9 @@ def refused(project: Project, *arguments: str) -> str:
 
 
 def test_no_dvc_repository(done: Project, tmp_path: Path) -> None:
-    assert "not inside of a DVC repository" in refused(done, "--repo", str(tmp_path))
+    said = refused(done, "--repo", str(tmp_path))
+    assert "not inside of a DVC repository" in said
+    assert "run `dvc init` there" in said
     assert "nowhere" in refused(done, "--repo", "nowhere")
 
 
@@ -64,14 +67,26 @@ def test_a_cycle(done: Project) -> None:
         "z": {"cmd": "cp y z", "deps": ["y"], "outs": ["z"]},
     }
     done.pipeline(stages)
-    assert "Same item(s) are defined as both a dependency and an output in stages" in refused(done)
+    said = refused(done)
+    assert "the stages are a cycle: Same item(s) are defined as both a dependency and an output in stages: " in said
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("stages: [", "dvc.yaml"),
-        ("stages:\n  a:\n    deps: [x]\n", "'./dvc.yaml' validation failed"),
+        ("stages: [", "unable to read: 'dvc.yaml', YAML file structure is corrupted; did not find expected"),
+        ("stages:\n  a: b: c\n", "corrupted; mapping values are not allowed in this context, line 2, column 7"),
+        ("<<<<<<< HEAD\nstages:\n", "(possible merge conflicts)"),
+        (
+            "stages:\n  a:\n    deps: [x]\n",
+            "'./dvc.yaml' validation failed; required key not provided in stages -> a -> cmd, line 3",
+        ),
+        (
+            "stages:\n  a:\n    cmd: x\n    outz: [o]\n  b:\n    cmd: x\n    dep: [o]\n",
+            "failed: 2 errors; extra keys not allowed in stages -> a -> outz, line 4; extra keys not allowed in stages "
+            "-> b -> dep, line 7",
+        ),
+        ("- 1\n", "'./dvc.yaml' validation failed; expected a dictionary"),
         ("stages:\n  a: {cmd: 'echo ${nothing}'}\n", "Could not find 'nothing'"),
         ("stages:\n  a: {cmd: x, outs: [o]}\n  b: {cmd: x, outs: [o]}\n", "output 'o' is specified in"),
     ],
@@ -115,6 +130,18 @@ def test_a_command_that_is_not_there(done: Project) -> None:
 def test_a_missing_dependency(done: Project) -> None:
     (done.root / "seed.txt").unlink()
     assert "reads 'seed.txt', which is not there" in refused(done)
+
+
+def test_a_missing_parameter(done: Project) -> None:
+    done.pipeline({"split": GOOD["split"] | {"params": ["learning.rate"]}})
+    said = refused(done)
+    assert said == "error: failed to reproduce 'split': Parameters 'learning.rate' are missing from 'params.yaml'"
+
+
+def test_what_is_pulled_from_nowhere(done: Project) -> None:
+    shutil.rmtree(done.root / ".dvc/cache")
+    (done.root / "split.txt").unlink()
+    assert "no remote specified" in refused(done, "--pull")
 
 
 def test_a_command_that_only_the_shell_misses(done: Project) -> None:

@@ -22,6 +22,11 @@ COMMANDS = {
     "team": ["deploy", "pool", "worker"],
     "app": ["completion"],
 }  # by module of this folder, in the order in which --help lists them
+MAY_FOLLOW = {
+    "repro": "[TARGETS...]",
+    "status": "[TARGETS...]",
+    "versions": "[NAME]",
+}  # else: ARGS
 
 app = App(
     name="gliaflow",
@@ -32,7 +37,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for _place, (_module, _name) in enumerate((module, name) for module, names in COMMANDS.items() for name in names):
-    app.command(f"gliaflow.cli.{_module}:{_name}", name=_name, sort_key=_place)
+    _usage = f"Usage: gliaflow {_name} [OPTIONS] {MAY_FOLLOW[_name]}" if _name in MAY_FOLLOW else None
+    app.command(f"gliaflow.cli.{_module}:{_name}", name=_name, sort_key=_place, usage=_usage)
 
 
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from gliaflow.cli.flags import Folder, Json, Many, Switch, answer
-from gliaflow.core.options import Options
+from gliaflow.core.options import OnError, Options
 from gliaflow.core.report import Outcome, Report
 from gliaflow.errors import UserError
 
@@ -20,13 +20,11 @@ POOLS = "pools"  # the executor that --pools names
 
 
 @dataclass(frozen=True)
-class Flags:
-    """The flags of `dvc repro`, by its names."""
+class Planned:
+    """The flags of `dvc repro` that tell which stages would run, by its names."""
 
     force: Annotated[Switch, Parameter(alias="-f")] = False
     """Run stages even if nothing changed."""
-    interactive: Annotated[Switch, Parameter(alias="-i")] = False
-    """Ask before each stage; one at a time."""
     single_item: Annotated[Switch, Parameter(alias="-s")] = False
     """Only the targets, without what they depend on; one at a time."""
     pipeline: Annotated[Switch, Parameter(alias="-p")] = False
@@ -39,31 +37,44 @@ class Flags:
     """Begin at the targets and run what depends on them."""
     force_downstream: Switch = False
     """Run all that depends on a stage that ran, changed or not."""
-    pull: Switch = False
-    """Fetch from the remote what is missing."""
     allow_missing: Switch = False
     """Skip stages whose data is missing if nothing else changed."""
-    dry: Switch = False
-    """Only tell what would run, and why."""
-    keep_going: Annotated[Switch, Parameter(alias="-k")] = False
-    """After a failure, run all that does not depend on it."""
-    ignore_errors: Switch = False
-    """After a failure, run even what depends on it."""
     glob: Switch = False
     """Targets may hold wildcards."""
-    no_commit: Switch = False
-    """Do not put outputs into the cache."""
     no_run_cache: Switch = False
     """Run stages even if their result is in the run-cache."""
 
     def options(self) -> Options:
         """As the keywords of `dvc.repo.Repo.reproduce`."""
         given = asdict(self)
+        run_cache = not given.pop("no_run_cache")
+        return Options(**given, run_cache=run_cache)
+
+
+@dataclass(frozen=True)
+class Flags(Planned):
+    """The flags of `dvc repro`, by its names."""
+
+    pull: Switch = False
+    """Fetch from the remote what is missing."""
+    dry: Switch = False
+    """Only tell what would run, and why."""
+    interactive: Annotated[Switch, Parameter(alias="-i")] = False
+    """Ask before each stage; one at a time."""
+    keep_going: Annotated[Switch, Parameter(alias="-k")] = False
+    """After a failure, run all that does not depend on it."""
+    ignore_errors: Switch = False
+    """After a failure, run even what depends on it."""
+    no_commit: Switch = False
+    """Do not put outputs into the cache."""
+
+    def options(self) -> Options:
+        """As the keywords of `dvc.repo.Repo.reproduce`."""
+        given = asdict(self)
         keep_going, ignore = given.pop("keep_going"), given.pop("ignore_errors")
         run_cache = not given.pop("no_run_cache")
-        return Options(
-            **given, run_cache=run_cache, on_error="ignore" if ignore else "keep-going" if keep_going else "fail"
-        )
+        on_error: OnError = "ignore" if ignore else "keep-going" if keep_going else "fail"
+        return Options(**given, run_cache=run_cache, on_error=on_error)
 
 
 def repro(
@@ -88,7 +99,7 @@ def repro(
         jobs: How many CPUs stages may reserve at once; all by default.
         pools: Send stages whose `meta` names a pool to the hosts of that work pool; as --executor pools.
         executor: Run stages on what a package brings under this name, if it accepts them; may be repeated.
-        prefect: Have Prefect keep the run; without, nothing of it is kept but what DVC keeps.
+        prefect: Have Prefect keep the run, as by default, or nobody: then nothing stays but what DVC keeps.
         fallback: Run every stage through `dvc repro -s`, for a DVC whose internals moved: slower.
         quiet: Print errors alone.
         verbose: Name unchanged stages too, and print every line of stages on a terminal.
@@ -124,7 +135,7 @@ def repro(
 
 def status(
     *targets: str,
-    flags: Annotated[Flags, Parameter(name="*")] = Flags(),
+    flags: Annotated[Planned, Parameter(name="*")] = Planned(),
     repo: Folder = Path(),
     as_json: Json = False,
 ) -> None:

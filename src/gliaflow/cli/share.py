@@ -80,7 +80,8 @@ def versions(name: str | None = None, /, *, repo: Folder = Path(), as_json: Json
     with answer(as_json) as tell:
         if name is None:
             found = api.versions(repo, say=print)
-            tell([one.plain() for one in found], map(str, found))
+            lines = [str(one) for one in found]
+            tell([one.plain() for one in found], lines or ["no version yet: `gliaflow publish NAME` makes one"])
         else:
             one = api.version(name, repo)
             tell(one.plain(), one.text().splitlines())

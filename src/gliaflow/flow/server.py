@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 STARTUP_SECONDS = 120
@@ -26,8 +26,8 @@ PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
-def shared(home: Path) -> Iterator[str]:
-    """The URL of the API of the server whose database lies in `home`, started if nobody has.
+def shared(home: Path, starts: Callable[[], None] = lambda: None) -> Iterator[str]:
+    """The URL of the API of the server whose database lies in `home`, started if nobody has; `starts` is called then.
 
     Raises:
         TimeoutError: it did not come up; the message names its log.
@@ -37,7 +37,10 @@ def shared(home: Path) -> Iterator[str]:
     with (folder / "users.lock").open("w") as users, (folder / "start.lock").open("w") as start:
         fcntl.flock(start, fcntl.LOCK_EX)  # one starts it; the others find it
         fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper ends the last one
-        url = _running(folder) or _start(folder, home)
+        url = _running(folder)
+        if not url:
+            starts()
+            url = _start(folder, home)
         fcntl.flock(start, fcntl.LOCK_UN)
         yield url
 

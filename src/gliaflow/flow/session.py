@@ -49,14 +49,18 @@ def refusal(error: HTTPStatusError) -> str:
 
 
 @contextmanager
-def api() -> Iterator[None]:
+def api(listener: Listener) -> Iterator[None]:
     """Prefect's API, and its run logs there alone: the terminal shows the same lines."""
+
+    def starts() -> None:
+        listener.hear(Message("starting a Prefect server to keep this run; --no-prefect goes without"))
+
     runs = [logging.getLogger(f"prefect.{name}_runs") for name in ("flow", "task")]
     others = [logging.getLogger(name) for name in ("prefect", "EventsWorker", "APILogWorker")]
     before = [logger.level for logger in others]
     try:
         with ExitStack() as stack:
-            url = PREFECT_API_URL.value() or stack.enter_context(shared(PREFECT_HOME.value()))
+            url = PREFECT_API_URL.value() or stack.enter_context(shared(PREFECT_HOME.value(), starts))
             # A person watches: no heart has to beat, and none is waited for at the end.
             stack.enter_context(temporary_settings({PREFECT_API_URL: url, PREFECT_RUNNER_HEARTBEAT_FREQUENCY: None}))
             for logger in others:

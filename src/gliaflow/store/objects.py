@@ -13,6 +13,7 @@ from dvc.config import NoRemoteError, RemoteConfigError
 from dvc.fs import HTTPFileSystem
 from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
+from dvc_objects.fs.base import ObjectFileSystem
 
 from gliaflow.errors import UserError, one_line
 from gliaflow.store import files
@@ -66,6 +67,22 @@ class Objects:
         if not self.listable:
             place = self.legacy.there.path
             raise UserError(f"a remote over HTTP cannot be listed, and only `get` takes from it: {place}")
+
+    @property
+    def absent(self) -> tuple[str, str] | None:
+        """The name and the address of a remote whose folder is not there: nobody has pushed yet, or it is elsewhere.
+
+        None of a remote over HTTP, and of a bucket, which has no folders.
+
+        Raises:
+            UserError: the remote refuses.
+            TransientError: the remote cannot be reached.
+        """
+        remote = self.repo.cloud.get_remote(self.name, "push")
+        if not self.listable or isinstance(remote.fs, ObjectFileSystem):
+            return None
+        with files.reached(remote):
+            return None if remote.fs.exists(remote.path) else (remote.name, files.url(remote))
 
     def has(self, one: Any) -> bool:
         """Whether an object is in the cache. DVC judges, and drops a damaged one unless it is write-protected."""

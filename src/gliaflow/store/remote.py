@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from gliaflow.errors import TransientError
+from gliaflow.errors import TransientError, UserError
 from gliaflow.store import files, records
 from gliaflow.store.objects import Objects
 from gliaflow.store.records import Record
@@ -37,6 +37,12 @@ class Remote:
         """Whether the remote can be listed, and so hold records; one over HTTP only gives objects by name."""
         return self._objects.listable
 
+    @property
+    def absent(self) -> str | None:
+        """That the remote's folder is not there, as a phrase, if so; see `Objects.absent`."""
+        absent = self._objects.absent
+        return f"remote '{absent[0]}': there is no {absent[1]}" if absent else None
+
     def records(self, key: str | None = None) -> set[Record]:
         """The records on the remote; with `key`, those of this key alone."""
         self._objects.must_list()
@@ -59,6 +65,8 @@ class Remote:
         Raises:
             UserError: one of `only` is such a run.
         """
+        if absent := self._objects.absent:
+            self._objects.say(f"remote '{absent[0]}' is new: its folder is made")
         missing = find_missing(self._objects, only, self.records(), verify)
         return push(self._objects, missing)
 
@@ -87,7 +95,13 @@ class Remote:
         return Transfer(0, len(missing - absent), {run: hashes(runs[run] & absent) for run in unread})
 
     def fetch_runs(self) -> Transfer:
-        """Fetch all records that are not here, and the objects of all records that are on the remote."""
+        """Fetch all records that are not here, and the objects of all records that are on the remote.
+
+        Raises:
+            UserError: there is no folder to fetch from.
+        """
+        if absent := self.absent:
+            raise UserError(f"{absent}; `gliaflow push` makes it, or mend the url in .dvc/config")
         there = self.records()
         found = self.fetch(there)
         return found + self.fetch_objects(there - found.incomplete.keys())

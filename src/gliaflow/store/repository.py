@@ -6,9 +6,12 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import DvcException
+from dvc.exceptions import CyclicGraphError, DvcException, NotDvcRepoError
 from dvc.repo import Repo
 from dvc.stage.run import _make_cmd, get_executable
+from dvc.utils.serialize import parse_yaml_for_update
+from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError, determine_linecol
+from ruamel.yaml.error import MarkedYAMLError
 
 from gliaflow.errors import UserError, one_line
 
@@ -32,7 +35,29 @@ def opened(root: Path, say: Callable[[str], None] = print) -> Iterator[Any]:
             verify(repo, say)
             yield repo
     except DvcException as error:
-        raise UserError(one_line(error)) from error
+        raise UserError(in_words(error)) from error
+
+
+def in_words(error: DvcException) -> str:
+    """All that DVC tells of an error, on one line: `dvc` prints the rest below its message."""
+    said = [str(error).strip(), *getattr(error, "__notes__", [])]
+    if isinstance(error, NotDvcRepoError):
+        said.append("run `dvc init` there, or name another folder with --repo")
+    elif isinstance(error, CyclicGraphError):
+        said[0] = f"the stages are a cycle: {said[0]}"
+    elif isinstance(error, YAMLValidationError):
+        said += [_of_validation(error, one) for one in error.exc.errors]
+    elif isinstance(error, YAMLSyntaxError) and isinstance(cause := error.exc.__cause__, MarkedYAMLError):
+        mark = cause.problem_mark or cause.context_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        said.append(f"{cause.problem or cause.context}{place}{error.hint}")
+    return one_line("; ".join(part.rstrip(".") for part in said))
+
+
+def _of_validation(error: YAMLValidationError, one: Any) -> str:
+    line = determine_linecol(parse_yaml_for_update(error.text, error.path), one.path)[0] if one.path else None
+    place = f" in {' -> '.join(map(str, one.path))}" if one.path else ""
+    return f"{one.error_message}{place}{f', line {line}' if line else ''}"
 
 
 @contextmanager

@@ -43,6 +43,8 @@ def publish(
     version = _version(repo, name, found, licence or _licence(Path(repo.root_dir)))
     names.tag(repo, name, version.text(), place)
     say(f"{name}: {len(found)} outputs, {version.files} files, {version.bytes:,} bytes")
+    if not place:
+        say(f"the tag {name} is in this repository alone, which has no git remote")
     if missing := left_out(repo):
         say(f"not in {name}, since DVC pushes them nowhere: {some(missing)}")
     return version
@@ -74,7 +76,7 @@ def _all_pushed(repo: Any, found: list[Output], remote: str | None) -> None:
     missing = Remote(repo, remote).missing(set().union(*(output.objects for output in found)))
     lacking = [output.path for output in found if output.objects & missing]
     if lacking:
-        raise UserError(f"not on the remote: {some(lacking)}; dvc push, or gliaflow push, first")
+        raise UserError(f"not on the remote: {some(lacking)}; dvc push them first")
 
 
 def _version(repo: Any, name: str, found: list[Output], licence: str | tuple[str, ...]) -> Version:

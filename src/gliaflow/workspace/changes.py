@@ -1,19 +1,20 @@
 """What changed of what a stage reads: why DVC would run it, and what must not change while it runs."""
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from dvc.dependency import ParamsDependency
-from dvc.exceptions import DvcException
+from dvc.exceptions import DownloadError, DvcException
 
 from gliaflow.core.explain import ABSENT
 from gliaflow.core.ports import Missing
 from gliaflow.core.report import Change
 from gliaflow.errors import BadInput
+from gliaflow.store.repository import in_words
 from gliaflow.workspace.lockfile import has_entry
 from gliaflow.workspace.plan import is_file
 
@@ -68,6 +69,21 @@ class NotThere(Missing):
             "there"
         )
         super().__init__(f"stage '{address}' reads '{path}', which is not there{declared if maker else undeclared}")
+
+
+class Declined(DvcException):  # type: ignore[misc]
+    """The person who was asked wants no run."""
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Raise BadInput where DVC finds that a stage cannot run as it stands; DVC's own error is the cause."""
+    try:
+        yield
+    except (Declined, DownloadError):  # nothing that the user must change
+        raise
+    except DvcException as error:
+        raise BadInput(in_words(error)) from error
 
 
 class Unclear(BadInput):

@@ -32,6 +32,8 @@ def planned(repo: Any, targets: Iterable[str], options: Options, say: Callable[[
         remote = None
         with suppress(UserError):  # no remote: as under DVC, what is missing is said later
             remote = Remote(repo, say=say)
+        if remote and (absent := remote.absent):
+            say(f"{absent}, so nothing is pulled: mend the url in .dvc/config, if it should be there")
         for record in remote.fetch().incomplete if remote and remote.keeps_runs else ():
             say(f"run {record.value[:12]} is damaged on the remote; {REPAIR}")
     graph = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dvc.dependency.base import DependencyDoesNotExistError
-from dvc.exceptions import CheckoutError, DvcException
+from dvc.exceptions import CheckoutError
 from dvc.lock import LockError
 from dvc.prompt import confirm
 from dvc.repo import Repo
@@ -29,7 +29,17 @@ from gliaflow.errors import UserError
 from gliaflow.machine.programs import check_program
 from gliaflow.store import runs
 from gliaflow.store.repository import dvc_silent
-from gliaflow.workspace.changes import NotThere, Signature, Unclear, changed_meanwhile, changes, newest, signature
+from gliaflow.workspace.changes import (
+    Declined,
+    NotThere,
+    Signature,
+    Unclear,
+    changed_meanwhile,
+    changes,
+    newest,
+    refused,
+    signature,
+)
 from gliaflow.workspace.lockfile import LockFiles
 from gliaflow.workspace.locks import Locks, busy_is_not_yet, noting_nothing
 from gliaflow.workspace.parcel import pack, unfold
@@ -122,12 +132,12 @@ class Workspace:
         Raises:
             NotYet: another process works on the stage's paths, or a folder that it reads is not complete.
             Missing: a dependency is not there.
-            UserError: its program is not there.
-            DvcException: what DVC tells.
+            UserError: its program is not there, or something else that DVC tells of what it needs.
+            DvcException: the remote failed, or the person wants no run.
         """
         stage, options, upstreams = self._stages[address], self.options, self._upstreams[address]
         why: tuple[Change, ...] = ()
-        with self._locks.held(), busy_is_not_yet():
+        with self._locks.held(), refused(), busy_is_not_yet():
             self._lockfiles.complete(address)
             runs.put_back(self._known.setdefault(address, runs.known(stage)))
             if stage.frozen or not stage.cmd:
@@ -151,7 +161,7 @@ class Workspace:
         """Ask the person, if they want to be; once a stage, since it may be prepared several times."""
         question = f"Going to reproduce {stage}. Are you sure you want to continue?"
         if self.options.interactive and stage.addressing not in self._wanted and not confirm(question):
-            raise DvcException("reproduction aborted by the user")
+            raise Declined("reproduction aborted by the user")
         self._wanted.add(stage.addressing)
 
     def _to_run(self, stage: Any, why: tuple[Change, ...], force: bool, travels: bool) -> Prepared:
@@ -292,9 +302,13 @@ class Workspace:
         self._lockfiles.record(stage, restorable)
 
     def forecast(self, address: str, coming: Mapping[str, Any]) -> Foreseen:
-        """What the stage would come to, given what dependencies at the paths in `coming` will be; changes nothing."""
+        """What the stage would come to, given what dependencies at the paths in `coming` will be; changes nothing.
+
+        Raises:
+            UserError: DVC cannot look at it.
+        """
         stage = self._stages[address]
-        with self._locks.held():
+        with self._locks.held(), refused():
             why = tuple(changes(stage, coming))
             asks = why and stage.cmd and not stage.frozen and self.options.run_cache
             restored = runs.foreseen(stage, coming) if asks else None

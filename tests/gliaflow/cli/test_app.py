@@ -70,6 +70,20 @@ def test_each_parameter_is_told(name: str) -> None:
         assert not argument.show or argument.parameter.help, argument.name
 
 
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("repro", "gliaflow repro [OPTIONS] [TARGETS...]"),
+        ("status", "gliaflow status [OPTIONS] [TARGETS...]"),
+        ("versions", "gliaflow versions [OPTIONS] [NAME]"),
+        ("get", "gliaflow get [OPTIONS] NAME"),
+    ],
+)
+def test_the_usage_names_what_may_follow(capsys: pytest.CaptureFixture[str], name: str, usage: str) -> None:
+    cli.app([name, "--help"], result_action="return_value")
+    assert capsys.readouterr().out.splitlines()[0] == f"Usage: {usage}"
+
+
 def test_the_help_of_all_names_each_command_with_what_it_does() -> None:
     said = subprocess.run(
         [*GLIAFLOW, "--help"], capture_output=True, text=True, check=True, env=environment(Path())

@@ -11,7 +11,7 @@ import pytest
 from dvc.cli.parser import get_main_parser
 
 from gliaflow.cli.app import app
-from gliaflow.cli.repro import Flags, repro, status
+from gliaflow.cli.repro import Flags, Planned, repro, status
 from gliaflow.core.options import Options
 from gliaflow.errors import NotReproduced, UserError
 from tests.support.repos import Project, copies
@@ -52,7 +52,15 @@ def test_every_flag_of_dvc_repro_is_there() -> None:
     assert dvc_flags() - ours == {"-h", "--help"}
 
 
+def test_status_takes_the_flags_that_mean_something_to_it() -> None:
+    ours = {name for argument in app["status"].assemble_argument_collection() for name in argument.names}
+    run_alone = {"--pull", "--dry", "--interactive", "-i", "--keep-going", "-k", "--ignore-errors", "--no-commit"}
+    assert dvc_flags() - ours - run_alone == {"-h", "--help", "-q", "--quiet", "-v", "--verbose"}
+    assert not ours & run_alone
+
+
 def test_flags_are_the_keywords_of_dvc() -> None:
+    assert Planned().options() == Options()
     assert Flags().options() == Options()
     switched = {flag.name: True for flag in fields(Flags) if flag.name not in ("keep_going", "ignore_errors")}
     options = Flags(**switched).options()
@@ -138,7 +146,7 @@ def test_dry_tells_what_status_tells(pipeline: Project, capsys: pytest.CaptureFi
 
 
 def test_dry_says_that_it_asked_no_remote(pipeline: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    status("second", flags=Flags(pull=True), repo=pipeline.root, as_json=True)
+    repro("second", flags=Flags(dry=True, pull=True), repo=pipeline.root, as_json=True)
     assert "--pull may fetch what is said here to run" in document(capsys)[1][0]
 
 

@@ -88,7 +88,7 @@ def test_what_is_gone_as_after_gc_is_no_error(computed: Project, capsys: pytest.
 def test_versions(whole: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not on the remote: one.txt, three.txt, two; dvc push" in share(whole, "publish", "v1", expect=2)
     commands.push(repo=whole.root)
-    assert share(whole, "versions") == ""
+    assert share(whole, "versions") == "no version yet: `gliaflow publish NAME` makes one\n"
     assert "v1: 4 outputs" in share(whole, "publish", "v1")
     whole.commit()
     commands.publish("v2", licence="MIT", repo=whole.root)

@@ -58,6 +58,7 @@ def test_the_console_shows_the_stages_and_nothing_of_the_server(project: Project
     ended = project.gliaflow("repro")  # on a server that it starts for itself
     assert ended.stderr == ""
     assert [line.split(" in ")[0] for line in ended.stdout.splitlines()] == [
+        "starting a Prefect server to keep this run; --no-prefect goes without",
         "one > echo hello from one; cp seed.txt one.txt",
         "one | hello from one",
         "one: ran",

@@ -220,3 +220,21 @@ def test_a_remote_over_http_keeps_no_runs(computed: Project, tmp_path: Path) -> 
 def test_no_remote_is_told(project: Project) -> None:
     with opened(project) as repo, pytest.raises(UserError, match="no remote specified"):
         Remote(repo)
+
+
+def test_a_folder_that_is_not_there_is_told(
+    computed: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = f"remote 'store': there is no {tmp_path / 'store'}"
+    with opened(computed) as repo:
+        with pytest.raises(UserError, match=f"^{absent}; `gliaflow push` makes it, or mend the url in .dvc/config$"):
+            Remote(repo).fetch_runs()
+        said = list[str]()
+        planned(repo, ["one"], Options(pull=True), said.append)
+        assert said == [f"{absent}, so nothing is pulled: mend the url in .dvc/config, if it should be there"]
+        capsys.readouterr()
+        Remote(repo).push()
+        assert capsys.readouterr().out.splitlines()[0] == "remote 'store' is new: its folder is made"
+        Remote(repo).push(verify=True)
+        assert "is new" not in capsys.readouterr().out
+        assert Remote(repo).fetch_runs().records == 0

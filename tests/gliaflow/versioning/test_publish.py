@@ -54,7 +54,7 @@ def test_the_card_is_the_same_from_any_folder(whole: Project) -> None:
 
 
 def test_what_is_not_whole_is_not_published(whole: Project) -> None:
-    refused(whole, "v1", "not on the remote: one.txt, three.txt, two; dvc push, or gliaflow push, first")
+    refused(whole, "v1", "not on the remote: one.txt, three.txt, two; dvc push them first")
     push(whole)
     whole.write({"seed.txt": "2\n", "new.txt": ""})
     refused(whole, "v1", "not everything is committed: seed.txt, new.txt")
@@ -129,6 +129,7 @@ def test_what_dvc_pushes_nowhere_is_in_no_version(
     project.dvc("push")
     assert publish(project, "v1", "MIT") == [
         "v1: 1 outputs, 1 files, 2 bytes",
+        "the tag v1 is in this repository alone, which has no git remote",
         "not in v1, since DVC pushes them nowhere: kept.txt, of.txt",
     ]
     get(project, "v1", tmp_path / "got")
