@@ -43,9 +43,8 @@ test: $(READY) $(ENGINE_READY)  ## the whole test suite
 	$(BIN)/python -m pytest $(PROJECT) $(TENSORFLOW:%=--ignore=%)
 	$(BIN)/python -m pytest $(TENSORFLOW)
 
-check: lint $(ENGINE_READY)  ## linters, and the tests that take no server, no training and no whole run: for every save
-	$(test_engine) $(QUICK)
-	$(BIN)/python -m pytest $(QUICK) $(PROJECT) $(TENSORFLOW:%=--ignore=%)
+check: lint  ## linters, and the tests that take no server, no training and no whole run: for every save
+	$(BIN)/python -m pytest $(QUICK) $(TENSORFLOW:%=--ignore=%)
 
 # The second mypy sees what only one system or one Python has.
 lint: $(READY)  ## format, lint and types

@@ -1,5 +1,6 @@
 """The order of the tests, and what each of them needs: it must be importable without the packages of the stages."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +16,9 @@ LONGEST = (
     "tests/behaviour/test_kills.py", "tests/flows/test_deployed.py",
 )  # fmt: skip
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # or no test could send it to a process that it starts
+
 NEEDS_SERVER = {"server", "crew"}  # fixtures that start a Prefect server, and those that ask for them
 STARTS_SERVER = (
     "tests/behaviour/test_bare_machine.py",
@@ -28,7 +32,7 @@ STARTS_SERVER = (
 COMPARES = "tests/behaviour/"
 TRAINS = (
     "tests/stages/test_repro.py", "tests/stages/test_kills.py", "tests/stages/mnist/", "tests/stages/regression/",
-    "tests/stages/lgg/test_train.py", "tests/stages/lgg/test_evaluate.py",
+    "tests/stages/lgg/test_train.py", "tests/stages/lgg/test_evaluate.py", "tests/stages/lgg/unet/test_resume.py",
 )  # fmt: skip
 
 

@@ -140,4 +140,4 @@ def test_what_is_asked_of_a_library_prints_nothing(
     assert (tmp_path / "v1/o.txt").read_text() == "1\n"
     assert gliaflow.compare("v1", "v1", project.root).equal
     assert capsys.readouterr() == ("", "")
-    assert heard == ["pushing 1 objects", "pushing 1 records of runs"]
+    assert heard == ["remote 'store' is new: its folder is made", "pushing 1 objects", "pushing 1 records of runs"]

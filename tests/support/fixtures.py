@@ -8,7 +8,17 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from gliaflow.flow.server import shared
+from tests.support.forks import Forks
 from tests.support.repos import Project, environment
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have all repositories run `dvc` and `gliaflow` by forks of a process that has imported them."""
+    Project.forks = Forks(tmp_path_factory.mktemp("forks"), environment(Path()))
+    yield
+    Project.forks.close()
+    Project.forks = None
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 import gliaflow
 from gliaflow import as_dvc
+from tests.support.forks import Forks
 
 ROOT = Path(__file__).parents[2]
 GLIAFLOW = (sys.executable, "-m", "gliaflow")
@@ -27,6 +28,9 @@ PATIENCE_SECONDS = 90
 
 class Project:
     """A git and DVC repository with caches of its own."""
+
+    forks: Forks | None = None
+    """What runs its commands sooner, set by the fixture of that name."""
 
     def __init__(self, root: Path, environment: dict[str, str]) -> None:
         self.root, self.environment = root, environment
@@ -52,9 +56,12 @@ class Project:
 
     def run(self, *line: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run a command in the repository; `expect` is the exit code it must have, None for any."""
-        ended = subprocess.run(
-            line, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+        if self.forks and self.forks.runs(line, self.environment):
+            ended = self.forks.run(line, self.root, self.environment, SECONDS)
+        else:
+            ended = subprocess.run(
+                line, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=SECONDS, check=False
+            )
         assert expect in (None, ended.returncode), f"{line}: exit {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
         return ended
 

@@ -40,18 +40,18 @@ def opened(root: Path, say: Callable[[str], None] = print) -> Iterator[Any]:
 
 def in_words(error: DvcException) -> str:
     """All that DVC tells of an error, on one line: `dvc` prints the rest below its message."""
-    said = [str(error).strip(), *getattr(error, "__notes__", [])]
+    parts = [str(error).strip(), *getattr(error, "__notes__", [])]
     if isinstance(error, NotDvcRepoError):
-        said.append("run `dvc init` there, or name another folder with --repo")
+        parts.append("run `dvc init` there, or name another folder with --repo")
     elif isinstance(error, CyclicGraphError):
-        said[0] = f"the stages are a cycle: {said[0]}"
+        parts[0] = f"the stages are a cycle: {parts[0]}"
     elif isinstance(error, YAMLValidationError):
-        said += [_of_validation(error, one) for one in error.exc.errors]
+        parts += [_of_validation(error, one) for one in error.exc.errors]
     elif isinstance(error, YAMLSyntaxError) and isinstance(cause := error.exc.__cause__, MarkedYAMLError):
         mark = cause.problem_mark or cause.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        said.append(f"{cause.problem or cause.context}{place}{error.hint}")
-    return one_line("; ".join(part.rstrip(".") for part in said))
+        parts.append(f"{cause.problem or cause.context}{place}{error.hint}")
+    return one_line("; ".join(part.rstrip(".") for part in parts))
 
 
 def _of_validation(error: YAMLValidationError, one: Any) -> str:

@@ -165,6 +165,7 @@ def nothing(handler: BaseHTTPRequestHandler, _: bytes) -> None:
 
 def silence(handler: BaseHTTPRequestHandler, _: bytes) -> None:
     """A connection kept open, until the client has gone, without an answer."""
+    handler.connection.settimeout(None)  # the time limit of the client holds for all sockets of this process
     handler.rfile.read(1)
 
 
