@@ -106,6 +106,7 @@ def test_what_compares_two_versions_of_a_stages_outputs_is_a_module_of_its_part(
     assert ROOT.joinpath(*module.split(".")).with_suffix(".py").exists()
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("part", ["lgg", "mnist", "regression"])
 def test_every_profile_has_every_section(part: str) -> None:
     """Loaded in a process of its own, since torch and TensorFlow do not share one."""
