@@ -10,6 +10,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ STARTUP_SECONDS = 120
 POLL_SECONDS = 0.1
 ENDING_SECONDS = 10
 PR_SET_PDEATHSIG = 1
+EXCEPTION = re.compile(r"[\w.]+(Error|Exception): ")  # the last line of a traceback
 
 
 @contextlib.contextmanager
@@ -86,12 +88,20 @@ def _start(folder: Path, home: Path) -> str:
     deadline = time.monotonic() + STARTUP_SECONDS
     while not _answers(url):
         if keeper.poll() is not None or time.monotonic() > deadline:
-            raise TimeoutError(f"Prefect's server did not start; see {log}, or name one with PREFECT_API_URL")
+            why = last_error(log.read_text(errors="replace"))
+            advice = f"see {log}, or name one with PREFECT_API_URL; gliaflow repro --no-prefect needs none"
+            raise TimeoutError(f"Prefect's server did not start{why}; {advice}")
         time.sleep(POLL_SECONDS)
     (folder / "server.json.partial").write_text(json.dumps({"url": url, "keeper": keeper.pid}))
     (folder / "server.json.partial").replace(folder / "server.json")
     keeper.returncode = 0  # it outlives this process if others still use the server
     return url
+
+
+def last_error(text: str) -> str:
+    """What a log's last traceback ends with, in brackets; nothing if it has none."""
+    found = [line for line in text.splitlines() if EXCEPTION.match(line)]
+    return f" ({found[-1]})" if found else ""
 
 
 def keep(folder: Path, port: int) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gliaflow.flow.server import shared
+from gliaflow.flow.server import last_error, shared
 from tests.support.repos import ROOT, alive
 
 PATIENCE = 30  # seconds until a server that nobody uses is gone
@@ -163,6 +163,12 @@ class Rubbish(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         self.request.sendall(b"SSH-2.0-another-service\r\n")
         self.request.recv(4096)
+
+
+def test_the_last_error_of_a_log_is_told() -> None:
+    log = "Starting\nTraceback:\n  File x\nKeyError: 'a'\nalembic.CommandError: no revision\nbye\n"
+    assert last_error(log) == " (alembic.CommandError: no revision)"
+    assert last_error("Starting\nAll is well\n") == ""
 
 
 def test_a_server_that_answers_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
