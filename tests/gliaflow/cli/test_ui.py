@@ -13,6 +13,7 @@ from gliaflow.cli.ui import ui
 from tests.support.repos import GLIAFLOW, environment
 
 
+@pytest.mark.server
 def test_the_server_of_this_machine_runs_until_ctrl_c(home: Path) -> None:
     pipe = subprocess.PIPE
     process = subprocess.Popen([*GLIAFLOW, "ui"], stdout=pipe, stderr=pipe, text=True, env=environment(home))

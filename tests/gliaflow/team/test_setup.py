@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import uvicorn
 from prefect.client.orchestration import get_client
-from prefect.server.api.server import create_api_app
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
@@ -41,6 +40,8 @@ def test_pools_are_made_once_and_limits_set() -> None:
 
 
 def test_a_server_that_wants_a_password_or_is_away_is_one_line(tmp_path: Path) -> None:
+    from prefect.server.api.server import create_api_app  # five seconds, which only this test needs
+
     with socket.create_server(("127.0.0.1", 0)) as listening:
         with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "admin:right"}):
             app = create_api_app(ignore_cache=True)
