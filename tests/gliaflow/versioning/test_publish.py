@@ -13,6 +13,7 @@ from gliaflow.versioning.publish import publish as publish_in
 from gliaflow.versioning.versions import read
 from tests.gliaflow.store.history import GRAPH, opened, shared
 from tests.gliaflow.versioning.published import LICENCE, get, publish, push
+from tests.support.programs import installed
 from tests.support.repos import Project, stock
 
 
@@ -22,19 +23,26 @@ def refused(project: Project, name: str, match: str, licence: str | None = None)
         publish(project, name, licence)
 
 
-def test_the_card_says_what_is_in_it(whole: Project, tmp_path: Path) -> None:
-    push(whole)
+def test_the_card_of_a_signed_version_is_read_as_well(whole: Project, tmp_path: Path) -> None:
     key = str(tmp_path / "key")
-    whole.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+    whole.run(installed("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", key)
+    push(whole)
     config = f"[tag]\n\tgpgSign = true\n[gpg]\n\tformat = ssh\n[user]\n\tsigningKey = {key}\n"
     (whole.root / ".git/config").write_text((whole.root / ".git/config").read_text() + config)
+    with opened(whole) as repo:
+        version = publish_in(repo, "v1", "MIT", say=lambda _: None)
+        assert read(repo, "v1") == version
+    assert "SSH SIGNATURE" in whole.run("git", "cat-file", "tag", "v1").stdout
+
+
+def test_the_card_says_what_is_in_it(whole: Project) -> None:
+    push(whole)
     publish(whole, "v1")
     whole.commit()
     with opened(whole) as repo:
         version = publish_in(repo, "v2", "MIT", say=lambda _: None)
         assert read(repo, "v2") == version
         card, first = version.text(), read(repo, "v1").text()
-    assert "SSH SIGNATURE" in whole.run("git", "cat-file", "tag", "v1").stdout
     commit = whole.run("git", "rev-parse", "HEAD").stdout.strip()
     for line in (f"commit: {commit}", "parents:\n- v1", "licence: MIT", "bytes: 30", "m.json:\n    dice: 0.9"):
         assert line in card
