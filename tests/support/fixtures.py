@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from gliaflow.flow.server import shared
 from tests.support.forks import Forks
@@ -40,6 +39,8 @@ def server(home: Path) -> Iterator[str]:
 @pytest.fixture
 def api(server: str, home: Path) -> Iterator[str]:
     """Have this test's runs be kept by that server, and all repositories that it makes use it."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings  # seconds, which few tests need
+
     with temporary_settings({PREFECT_API_URL: server, PREFECT_HOME: home}):
         yield server
 

@@ -25,9 +25,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NoReturn
 
-from prefect.context import refresh_global_settings_context
-from prefect.logging.configuration import setup_logging
-
 MODULES = ("dvc", "gliaflow")
 IMPORTED = (
     "dvc.cli.parser", "dvc.commands.status", "dvc.repo", "dvc_data.index.checkout", "gliaflow.api", "gliaflow.cli.app",
@@ -136,6 +133,9 @@ def _become(request: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
+    from prefect.context import refresh_global_settings_context
+    from prefect.logging.configuration import setup_logging
+
     refresh_global_settings_context()  # what Prefect read of the environment as it was imported
     setup_logging()
     module, *arguments = request["arguments"]

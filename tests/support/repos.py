@@ -12,7 +12,6 @@ from typing import Any
 import psutil
 from dvc.exceptions import ReproductionError
 from dvc.repo import Repo
-from prefect.settings import PREFECT_API_URL
 from ruamel.yaml import YAML
 
 import gliaflow
@@ -149,7 +148,8 @@ def stock(root: Path, targets: list[str] | None = None, **flags: Any) -> list[st
 
 def reproduce(root: Path, targets: list[str] | str | None = None, **flags: Any) -> list[str]:
     """As the engine does for callers of DVC; Prefect keeps the run where a server is set, as by the fixture `api`."""
-    return as_dvc.reproduce(root, targets, **{"prefect": bool(PREFECT_API_URL.value()), **flags})
+    settings = sys.modules.get("prefect.settings")  # where nobody has imported it, nobody has set a server
+    return as_dvc.reproduce(root, targets, **{"prefect": bool(settings and settings.PREFECT_API_URL.value()), **flags})
 
 
 def ours(root: Path, targets: list[str] | None = None, **flags: Any) -> list[str] | str:
