@@ -14,7 +14,6 @@ from gliaflow.cli.app import COMMANDS, MAY_FOLLOW, app
 
 FOLDER = Path(__file__).parent / "reference"
 MADE = "<!-- Written by docs/make_reference.py: change the code, or that script. -->"
-ARGUMENTS = re.compile(r"\[ARGS(?:\.\.\.)?\]")
 EXAMPLE = re.compile(r"^Example: (.+)$", re.MULTILINE)
 
 CLI = f"""# Commands
@@ -46,9 +45,9 @@ def cli() -> str:
 
 
 def _command(name: str) -> str:
-    text = str(app[name].generate_docs(heading_level=2, usage_name=f"gliaflow {name}"))
+    program = "gliaflow" if name in MAY_FOLLOW else f"gliaflow {name}"  # a usage of our own names the command itself
+    text = str(app[name].generate_docs(heading_level=2, usage_name=program))
     text = text.replace(f"## {name}\n", f"## gliaflow {name}\n", 1).rstrip()
-    text = ARGUMENTS.sub(MAY_FOLLOW.get(name, ""), text, count=1)
     return EXAMPLE.sub(r"```sh\n\1\n```", text) + "\n"
 
 

@@ -22,11 +22,8 @@ COMMANDS = {
     "team": ["deploy", "pool", "worker"],
     "app": ["completion"],
 }  # by module of this folder, in the order in which --help lists them
-MAY_FOLLOW = {
-    "repro": "[TARGETS...]",
-    "status": "[TARGETS...]",
-    "versions": "[NAME]",
-}  # else: ARGS
+# what may follow a command; cyclopts names only what must, and calls the rest ARGS
+MAY_FOLLOW = {"repro": "[TARGETS...]", "status": "[TARGETS...]", "versions": "[NAME]"}
 
 app = App(
     name="gliaflow",

@@ -47,8 +47,10 @@ class Planned:
     def options(self) -> Options:
         """As the keywords of `dvc.repo.Repo.reproduce`."""
         given = asdict(self)
+        keep_going, ignore = given.pop("keep_going", False), given.pop("ignore_errors", False)
         run_cache = not given.pop("no_run_cache")
-        return Options(**given, run_cache=run_cache)
+        on_error: OnError = "ignore" if ignore else "keep-going" if keep_going else "fail"
+        return Options(**given, run_cache=run_cache, on_error=on_error)
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,6 @@ class Flags(Planned):
     """After a failure, run even what depends on it."""
     no_commit: Switch = False
     """Do not put outputs into the cache."""
-
-    def options(self) -> Options:
-        """As the keywords of `dvc.repo.Repo.reproduce`."""
-        given = asdict(self)
-        keep_going, ignore = given.pop("keep_going"), given.pop("ignore_errors")
-        run_cache = not given.pop("no_run_cache")
-        on_error: OnError = "ignore" if ignore else "keep-going" if keep_going else "fail"
-        return Options(**given, run_cache=run_cache, on_error=on_error)
 
 
 def repro(
@@ -99,7 +93,7 @@ def repro(
         jobs: How many CPUs stages may reserve at once; all by default.
         pools: Send stages whose `meta` names a pool to the hosts of that work pool; as --executor pools.
         executor: Run stages on what a package brings under this name, if it accepts them; may be repeated.
-        prefect: Have Prefect keep the run, as by default, or nobody: then nothing stays but what DVC keeps.
+        prefect: Have Prefect keep the run, which is the default; without, only what DVC keeps stays.
         fallback: Run every stage through `dvc repro -s`, for a DVC whose internals moved: slower.
         quiet: Print errors alone.
         verbose: Name unchanged stages too, and print every line of stages on a terminal.

@@ -50,7 +50,10 @@ def refusal(error: HTTPStatusError) -> str:
 
 @contextmanager
 def api(listener: Listener) -> Iterator[None]:
-    """Prefect's API, and its run logs there alone: the terminal shows the same lines."""
+    """Prefect's API, and its run logs there alone: the terminal shows the same lines.
+
+    `listener` is told if a server has to be started.
+    """
 
     def starts() -> None:
         listener.hear(Message("starting a Prefect server to keep this run; --no-prefect goes without"))

@@ -24,7 +24,7 @@ from gliaflow.hosts.pool_run import FLOW, LOSSES, PoolRun
 from gliaflow.machine import git
 
 ABANDON_SECONDS = 5.0  # for what a thread does that nobody waits for any more
-LOOKS = 10  # in as many seconds again
+LOOKS = 10  # for a git that begins while the run ends; together they take as long again
 
 
 class _Nothing:

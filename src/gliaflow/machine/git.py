@@ -18,9 +18,8 @@ LASTING = re.compile(
 )
 WHO = {f"GIT_{who}_{what}": "gliaflow" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
-
 running: set["subprocess.Popen[str]"] = set()
-interrupted: "WeakSet[subprocess.Popen[str]]" = WeakSet()
+interrupted: "WeakSet[subprocess.Popen[str]]" = WeakSet()  # those that `end` ended
 
 
 def end() -> None:
@@ -31,7 +30,7 @@ def end() -> None:
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:
-    """Kill it and what it started; all of them stand still before, so that none starts another meanwhile."""
+    """Kill a process and all that it started; they are suspended before, so that none starts another one meanwhile."""
     stopped: set[psutil.Process] = set()
     with suppress(psutil.NoSuchProcess):
         top = psutil.Process(process.pid)

@@ -70,7 +70,7 @@ class Objects:
 
     @property
     def absent(self) -> tuple[str, str] | None:
-        """The name and the address of a remote whose folder is not there: nobody has pushed yet, or it is elsewhere.
+        """The name and the address of a remote whose folder is not there: nobody has pushed, or the address is wrong.
 
         None of a remote over HTTP, and of a bucket, which has no folders.
 

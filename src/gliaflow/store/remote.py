@@ -65,9 +65,10 @@ class Remote:
         Raises:
             UserError: one of `only` is such a run.
         """
-        if absent := self._objects.absent:
-            self._objects.say(f"remote '{absent[0]}' is new: its folder is made")
+        absent = self._objects.absent
         missing = find_missing(self._objects, only, self.records(), verify)
+        if absent and missing.new:
+            self._objects.say(f"remote '{absent[0]}' is new: its folder is made")
         return push(self._objects, missing)
 
     def fetch(self, wanted: Iterable[Record] | None = None) -> Transfer:
