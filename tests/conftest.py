@@ -29,7 +29,7 @@ STARTS_SERVER = (
     "tests/gliaflow/flow/test_session.py",
     "tests/gliaflow/team/test_setup.py",
 )
-COMPARES = ("tests/behaviour/", "tests/gliaflow/workspace/test_fallback.py", "tests/house/test_add_a_stage.py")
+COMPARES = "tests/behaviour/"
 TRAINS = (
     "tests/stages/test_repro.py", "tests/stages/test_kills.py", "tests/stages/mnist/", "tests/stages/regression/",
     "tests/stages/lgg/test_train.py", "tests/stages/lgg/test_evaluate.py", "tests/stages/lgg/unet/test_resume.py",

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 import gliaflow
 from docs.make_figures import FIGURES
 from docs.make_reference import FOLDER, pages
-from gliaflow.cli.app import app
+from gliaflow.cli.app import COMMANDS, app
 from gliaflow.core.settings import Settings
 from tests.house.pages import BY_NAME, PAGES, PROMPT, SHELLS, Page
 from tests.support.repos import ROOT, environment
@@ -129,6 +129,13 @@ def test_every_page_is_in_the_menu() -> None:
 def test_the_reference_is_that_of_the_code() -> None:
     """Else: python -m docs.make_reference."""
     assert {name: (FOLDER / name).read_text() for name in pages()} == pages()
+
+
+@pytest.mark.parametrize("name", [name for names in COMMANDS.values() for name in names])
+def test_the_reference_has_the_usage_of_the_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    app([name, "--help"], result_action="return_value")
+    usage = capsys.readouterr().out.splitlines()[0].removeprefix("Usage: ")
+    assert usage in (FOLDER / "cli.md").read_text().splitlines()
 
 
 def test_the_figures_are_those_of_the_script() -> None:

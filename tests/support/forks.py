@@ -1,7 +1,8 @@
-"""`dvc` and `gliaflow` as processes of their own that need not import DVC and Prefect first: most of their time.
+"""`dvc` and `gliaflow` as processes of their own that need not import DVC first: half of their time.
 
 A server, which has imported both, forks one for each command that it is asked for: with the command's own arguments,
-environment, working directory, output and exit code, as if it had been started.
+environment, working directory, output and exit code, as if it had been started. Prefect is left to the commands that
+need it: as it is imported it reads the environment, and takes all logging of the process, DVC's too.
 
     python tests/support/forks.py SOCKET
 """
@@ -29,7 +30,7 @@ MODULES = ("dvc", "gliaflow")
 IMPORTED = (
     "dvc.cli.parser", "dvc.commands.status", "dvc.repo", "dvc_data.index.checkout", "gliaflow.api", "gliaflow.cli.app",
     "gliaflow.cli.repro", "gliaflow.cli.screen", "gliaflow.cli.share", "gliaflow.versioning.publish",
-    "gliaflow.flow.session", "gliaflow.hosts.pools", "gliaflow.versioning.versions", "gliaflow.workspace.workspace",
+    "gliaflow.versioning.versions", "gliaflow.workspace.workspace",
 )  # fmt: skip
 READ_AT_START = ("PYTHON", "LC_", "LANG", "MALLOC")  # the interpreter itself reads variables that begin so
 
@@ -98,6 +99,7 @@ def serve(path: str) -> None:
     """Fork a process for each request, and another that waits for it and tells its pid and its exit code."""
     for name in IMPORTED:
         importlib.import_module(name)
+    assert "prefect" not in sys.modules
     gc.freeze()  # the same pages in all of them
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(path)
@@ -121,7 +123,9 @@ def _wait_for_one(link: socket.socket) -> int:
         link.close()
         _become(json.loads(data), files)
     link.sendall(f"{pid}\n".encode())
-    link.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n".encode())
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with suppress(BrokenPipeError):  # who asked may have given it up
+        link.sendall(f"{code}\n".encode())
     return 0
 
 
@@ -133,11 +137,6 @@ def _become(request: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
-    from prefect.context import refresh_global_settings_context
-    from prefect.logging.configuration import setup_logging
-
-    refresh_global_settings_context()  # what Prefect read of the environment as it was imported
-    setup_logging()
     module, *arguments = request["arguments"]
     sys.argv = [module, *arguments]
     sys.path.insert(0, request["cwd"])  # as after `python -m`

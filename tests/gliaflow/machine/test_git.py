@@ -85,4 +85,3 @@ def test_one_that_is_ended_leaves_nothing_and_is_not_tried_again(repository: Pat
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(begun) in " ".join(p.info["cmdline"] or [])]
     assert begun.read_text() == "x\n"
     assert module.running == set()
-    assert module.running == set()
