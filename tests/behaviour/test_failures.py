@@ -68,7 +68,7 @@ def test_outputs_are_cleared_between_tries(project: Project) -> None:
 
 def test_a_stage_over_its_time_ends_with_all_its_processes(project: Project) -> None:
     project.write({"seed.txt": "1\n"})
-    command = "(setsid sleep 97 &) ; sleep 98"
+    command = "(setsid sleep 1297 &) ; sleep 1298"
     project.pipeline({"s": {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"], "meta": {"timeout": 0.5}}})
     began = time.monotonic()
     with pytest.raises(ReproductionError) as caught:
@@ -76,7 +76,7 @@ def test_a_stage_over_its_time_ends_with_all_its_processes(project: Project) -> 
     assert "timeout of 0.5 s" in str(caught.value.__cause__)
     assert time.monotonic() - began < 20
     assert [
-        p.pid for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] in (["sleep", "97"], ["sleep", "98"])
+        p.pid for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] in (["sleep", "1297"], ["sleep", "1298"])
     ] == []
 
 

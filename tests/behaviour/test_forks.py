@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from tests.support.forks import Forks
-from tests.support.repos import SECONDS, Project, copies
+from tests.support.patience import COMMAND_SECONDS
+from tests.support.repos import Project, copies
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_output_and_exit_code_are_those_of_a_process(project: Project, line: lis
     forks = project.forks
     assert isinstance(forks, Forks)
     assert forks.runs(whole, project.environment)
-    forked = forks.run(whole, project.root, project.environment, SECONDS)
+    forked = forks.run(whole, project.root, project.environment, COMMAND_SECONDS)
     started = subprocess.run(
         whole, cwd=project.root, env=project.environment, capture_output=True, text=True, check=False
     )
@@ -46,7 +47,7 @@ def test_another_encoding_or_another_program_takes_a_process_of_its_own(project:
 
 
 def test_one_that_takes_too_long_is_killed(project: Project) -> None:
-    project.pipeline({"s": {"cmd": "touch begun; sleep 60", "outs": ["o.txt"]}})
+    project.pipeline({"s": {"cmd": "touch begun; sleep 1200", "outs": ["o.txt"]}})
     assert project.forks
     with pytest.raises(subprocess.TimeoutExpired):
         project.forks.run([sys.executable, "-m", "dvc", "repro"], project.root, project.environment, 3)

@@ -14,12 +14,12 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.repos import GLIAFLOW, Project, reproduce
 
 pytestmark = pytest.mark.usefixtures("api")  # Prefect keeps these runs
 
 KILLS = int(os.environ.get("GLIAFLOW_FLOW_KILLS", "12"))
-PATIENCE_SECONDS = 30
 
 
 def stage(name: str, *deps: str) -> dict[str, object]:
@@ -89,7 +89,7 @@ def test_killed_at_any_moment(graph: Project, monkeypatch: pytest.MonkeyPatch) -
             if number % 2:
                 flow.stdout.read()
         hit += flow.returncode != 0
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while mine(graph) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert mine(graph) == [], f"kill {number}"

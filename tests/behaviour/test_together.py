@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from tests.behaviour.test_kills import stage
-from tests.support.repos import SECONDS, Project
+from tests.support.patience import COMMAND_SECONDS
+from tests.support.repos import Project
 
 pytestmark = pytest.mark.usefixtures("api")  # Prefect keeps these runs
 
@@ -33,7 +34,7 @@ def test_eight_concurrent_starts(project: Project) -> None:
         for line in lines
     ]
     ended = [
-        (line, *process.communicate(timeout=SECONDS), process.returncode)
+        (line, *process.communicate(timeout=COMMAND_SECONDS), process.returncode)
         for line, process in zip(lines, started, strict=True)
     ]
     for line, output, errors, code in ended:

@@ -20,6 +20,7 @@ from docs.make_reference import FOLDER, pages
 from gliaflow.cli.app import COMMANDS, app
 from gliaflow.core.settings import Settings
 from tests.house.pages import BY_NAME, PAGES, PROMPT, SHELLS, Page
+from tests.support.patience import COMMAND_SECONDS
 from tests.support.repos import ROOT, environment
 
 MADE_UP = {"stages/lgg/smooth.py", "tests/stages/lgg/test_smooth.py", "data/lgg/smooth.npy"}  # of "Add a stage"
@@ -172,7 +173,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=200,
+            timeout=COMMAND_SECONDS,
             check=False,
         )
         self.folder = Path(here.read_text().strip())
@@ -194,7 +195,7 @@ def comparable(lines: list[str]) -> list[str]:
     return sorted(SECONDS.sub("in 0.0 s", line) for line in lines if not SOMEBODYS_WORDS.match(line))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2000)
 def test_the_tutorial_is_as_it_says(tmp_path: Path, api: str, home: Path) -> None:
     """Each command, in order, in an empty folder; on a server that is there already, so that none has to be started."""
     folder = tmp_path / "empty"

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.support.clones import Clone
+from tests.support.patience import PATIENCE
 
 KILLS = int(os.environ.get("GLIAFLOW_KILLS", "3"))
 VICTIMS = ("training", "dvc and training", "dvc")  # the last leaves training behind as an orphan
@@ -38,7 +39,7 @@ def clone(make_clone: Callable[[], Clone]) -> Clone:
 
 def training(parent: psutil.Process) -> psutil.Process:
     """The process of the training that `parent` started, once it is there."""
-    for _ in range(1000):
+    for _ in range(50 * PATIENCE):
         for child in parent.children(recursive=True):
             with suppress(psutil.NoSuchProcess):  # dvc's git commands come and go
                 if child.cmdline()[1:3] == ["-m", "stages.lgg.train"]:

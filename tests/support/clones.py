@@ -10,8 +10,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from tests.support.patience import COMMAND_SECONDS
+
 ROOT = Path(__file__).parents[2]
-SECONDS = 280  # that a command may take
 
 
 class Clone:
@@ -51,9 +52,11 @@ class Clone:
             start_new_session=True,
         ) as process:
             try:
-                output, errors = process.communicate(timeout=SECONDS)
-            except BaseException:
+                output, errors = process.communicate(timeout=COMMAND_SECONDS)
+            except BaseException as error:
                 os.killpg(process.pid, signal.SIGKILL)  # its stages too
+                if isinstance(error, subprocess.TimeoutExpired):
+                    error.add_note((error.output or b"").decode()[-3000:])  # where it was
                 raise
         ended = subprocess.CompletedProcess(line, process.returncode, output, errors)
         assert expect in (None, ended.returncode), f"{line}: exit {ended.returncode}\n{output}\n{errors}"

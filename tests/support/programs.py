@@ -15,8 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.patience import PATIENCE
+
 HOST = "127.0.0.1"
-STARTUP_SECONDS = 60
 ENDING_SECONDS = 10
 POLL_SECONDS = 0.05
 
@@ -49,7 +50,7 @@ def running(
             **run_as(user),
         )
     try:
-        deadline = time.monotonic() + STARTUP_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not up():
             if process.poll() is not None or time.monotonic() > deadline:
                 last = log.read_text(errors="replace").strip().splitlines()[-1:]

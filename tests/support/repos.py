@@ -17,12 +17,11 @@ from ruamel.yaml import YAML
 import gliaflow
 from gliaflow import as_dvc
 from tests.support.forks import Forks
+from tests.support.patience import COMMAND_SECONDS, PATIENCE
 
 ROOT = Path(__file__).parents[2]
 GLIAFLOW = (sys.executable, "-m", "gliaflow")
 SOURCE = Path(gliaflow.__file__).parents[1]  # where it is imported from: this checkout, or what is installed
-SECONDS = 250  # that a command may take
-PATIENCE_SECONDS = 90
 
 
 class Project:
@@ -56,10 +55,16 @@ class Project:
     def run(self, *line: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run a command in the repository; `expect` is the exit code it must have, None for any."""
         if self.forks and self.forks.runs(line, self.environment):
-            ended = self.forks.run(line, self.root, self.environment, SECONDS)
+            ended = self.forks.run(line, self.root, self.environment, COMMAND_SECONDS)
         else:
             ended = subprocess.run(
-                line, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=SECONDS, check=False
+                line,
+                cwd=self.root,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_SECONDS,
+                check=False,
             )
         assert expect in (None, ended.returncode), f"{line}: exit {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
         return ended
@@ -160,7 +165,7 @@ def ours(root: Path, targets: list[str] | None = None, **flags: Any) -> list[str
         return str(error)
 
 
-def soon(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, pause: float = 0.2) -> Any:
+def soon(condition: Callable[[], Any], seconds: float = PATIENCE, pause: float = 0.2) -> Any:
     """What `condition` returns, once that is something."""
     deadline = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < deadline:

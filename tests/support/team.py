@@ -20,6 +20,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from tests.support.patience import COMMAND_SECONDS
 from tests.support.repos import GLIAFLOW, Project, environment, soon
 
 IDENTITY = ("GIT_AUTHOR", "GIT_COMMITTER")  # which a host has none of
@@ -141,7 +142,7 @@ class Team:
         """What `gliaflow` prints of its work on the server, from the checkout."""
         line, variables = [*GLIAFLOW, *arguments], environment(self.folder / "home", self.server.url)
         ended = subprocess.run(
-            line, cwd=self.checkout, env=variables, check=False, capture_output=True, text=True, timeout=120
+            line, cwd=self.checkout, env=variables, check=False, capture_output=True, text=True, timeout=COMMAND_SECONDS
         )
         assert not ended.returncode, ended.stderr
         return ended.stdout

@@ -9,8 +9,7 @@ from rich.console import Console
 
 from gliaflow.cli.screen import Screen, clock
 from gliaflow.core.report import Began, Line, Outcome, Report, StageEnded, StageResult, Summary
-
-PATIENCE = 30  # seconds until what must be shown is shown
+from tests.support.patience import PATIENCE
 
 
 class Slow(StringIO):

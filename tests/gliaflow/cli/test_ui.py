@@ -10,6 +10,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from gliaflow.cli.ui import ui
+from tests.support.patience import PATIENCE
 from tests.support.repos import GLIAFLOW, environment
 
 
@@ -20,10 +21,10 @@ def test_the_server_of_this_machine_runs_until_ctrl_c(home: Path) -> None:
     assert process.stdout
     url, _, hint = process.stdout.readline().partition(" ")
     assert hint == "(Ctrl-C ends it)\n"
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         assert b"<html" in answer.read()
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60) == ("", "")
+    assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == 0
 
 

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from gliaflow.flow.server import last_error, shared
+from tests.support.patience import PATIENCE
 from tests.support.repos import ROOT, alive
 
-PATIENCE = 30  # seconds until a server that nobody uses is gone
 USER = (
     "import sys\n"
     "from pathlib import Path\n"

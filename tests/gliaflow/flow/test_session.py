@@ -19,7 +19,8 @@ from prefect.states import Cancelling
 
 from gliaflow.flow import session
 from tests.behaviour.test_kills import mine
-from tests.support.repos import GLIAFLOW, PATIENCE_SECONDS, Project, reproduce, soon
+from tests.support.patience import PATIENCE
+from tests.support.repos import GLIAFLOW, Project, reproduce, soon
 from tests.support.team import unique
 
 ONE = {"one": {"cmd": "echo hello from one; cp seed.txt one.txt", "deps": ["seed.txt"], "outs": ["one.txt"]}}
@@ -34,7 +35,7 @@ def test_a_flow_that_ends_before_its_watcher_looks_leaves_no_error(
 
     def late(*values: Any) -> Any:
         if threading.current_thread().name == session.WATCHER:
-            assert ended.wait(PATIENCE_SECONDS)
+            assert ended.wait(PATIENCE)
             looked.set()
         return temporary_settings(*values)
 
@@ -45,7 +46,7 @@ def test_a_flow_that_ends_before_its_watcher_looks_leaves_no_error(
     assert reproduce(project.root) == ["one"]
     (watcher,) = (thread for thread in threading.enumerate() if thread.name == session.WATCHER)
     ended.set()
-    watcher.join(PATIENCE_SECONDS)
+    watcher.join(PATIENCE)
     assert looked.is_set()
     assert not watcher.is_alive()
 
@@ -70,7 +71,7 @@ def test_the_console_shows_the_stages_and_nothing_of_the_server(project: Project
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, CANCEL])
 def test_whatever_ends_the_flow_ends_its_stages(project: Project, client: SyncPrefectClient, number: int) -> None:
     project.write({"seed.txt": "1\n"})
-    command, name = "(setsid sleep 94 &) ; test -e seed.txt && touch begun; sleep 93", unique("long")
+    command, name = "(setsid sleep 1294 &) ; test -e seed.txt && touch begun; sleep 1293", unique("long")
     project.pipeline({name: {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"]}})
     line = [*GLIAFLOW, "repro"]
     with subprocess.Popen(
@@ -84,7 +85,7 @@ def test_whatever_ends_the_flow_ends_its_stages(project: Project, client: SyncPr
             client.set_flow_run_state(task.flow_run_id, Cancelling())
         else:
             os.kill(flow.pid, number)
-        _, errors = flow.communicate(timeout=PATIENCE_SECONDS)
+        _, errors = flow.communicate(timeout=PATIENCE)
     assert flow.returncode == {signal.SIGINT: 130, CANCEL: 75}.get(number, -number)
     if number == CANCEL:
         assert errors == "error: cancelled in Prefect; the next run carries on\n"

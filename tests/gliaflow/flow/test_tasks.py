@@ -24,7 +24,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
 from tests.behaviour.test_kills import mine
-from tests.support.repos import PATIENCE_SECONDS, Project, reproduce, soon
+from tests.support.patience import PATIENCE
+from tests.support.repos import Project, reproduce, soon
 
 STAGES: dict[str, Any] = {
     "one": {"cmd": "echo hello from one; cp seed.txt one.txt", "deps": ["seed.txt"], "outs": ["one.txt"]},
@@ -116,7 +117,7 @@ if __name__ == "__main__":
 
 def test_cancelling_a_served_run_ends_every_process(project: Project, client: SyncPrefectClient) -> None:
     project.write({"seed.txt": "1\n"})
-    command = "(setsid sleep 96 &) ; test -e seed.txt && touch begun && sleep 95"
+    command = "(setsid sleep 1296 &) ; test -e seed.txt && touch begun && sleep 1295"
     meta = {"pool": "gpu"}  # of no concern to a flow that is served where it runs
     project.pipeline({"long": {"cmd": command, "deps": ["seed.txt"], "outs": ["o.txt"], "meta": meta}})
     served = project.root.parent / "served.py"
@@ -134,7 +135,7 @@ def test_cancelling_a_served_run_ends_every_process(project: Project, client: Sy
             assert soon(lambda: not [p for p in mine(project) if p.name() == "sleep"])
         finally:
             server.send_signal(signal.SIGINT)
-            server.communicate(timeout=PATIENCE_SECONDS)
+            server.communicate(timeout=PATIENCE)
     assert soon(lambda: not mine(project))
     project.pipeline({"long": {"cmd": "touch o.txt", "deps": ["seed.txt"], "outs": ["o.txt"]}})
     project.flow()

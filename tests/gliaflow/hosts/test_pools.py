@@ -15,6 +15,7 @@ import pytest
 from prefect.blocks.system import Secret
 
 from gliaflow.team.setup import make_pool
+from tests.support.patience import PATIENCE
 from tests.support.repos import GLIAFLOW, Project, copies, soon
 from tests.support.servers import postgres, refusing, s3
 from tests.support.team import Team, team, unique
@@ -61,7 +62,7 @@ def started(project: Project) -> Iterator["subprocess.Popen[str]"]:
 def terminate(caller: "subprocess.Popen[str]") -> None:
     """SIGTERM, and until it has ended."""
     caller.send_signal(signal.SIGTERM)
-    caller.communicate(timeout=60)
+    caller.communicate(timeout=PATIENCE)
 
 
 def waiting(folder: Path, name: str, then: str) -> dict[str, Any]:
@@ -273,7 +274,7 @@ def test_a_host_that_is_lost_is_noticed_and_another_takes_the_stage(
         assert len(objects(store)) < FILES, "it was done before it was killed"
         assert not list(store.glob("runs/*/*/*"))
         crew.join("d")
-        shown, _ = caller.communicate(timeout=120)
+        shown, _ = caller.communicate(timeout=PATIENCE)
     assert caller.returncode == 0, shown
     assert [run.state_name for run in crew.runs(name)] == ["Crashed", "Crashed", "Completed"]
     twin.flow()
@@ -298,7 +299,7 @@ def test_a_worker_or_the_server_killed_in_the_middle_costs_nothing(
         time.sleep(SERVER_AWAY_SECONDS / 2)
         crew.server.start()
         crew.join("e")  # for the stage, should its end have been lost with the server
-        shown, _ = caller.communicate(timeout=120)
+        shown, _ = caller.communicate(timeout=PATIENCE)
     assert caller.returncode == 0, shown
     twin.flow()
     assert project.left() == twin.left()

@@ -13,10 +13,10 @@ import psutil
 
 from gliaflow.machine.process import Exit, Process
 from gliaflow.machine.spawn import Supervisor
+from tests.support.patience import PATIENCE
 from tests.support.repos import alive
 
-PATIENCE = 30  # seconds until what must happen has happened
-LONG = 60  # seconds that a command sleeps which has to be ended
+LONG = 10 * PATIENCE  # seconds that a command sleeps which has to be ended
 STUBBORN = f"trap '' TERM; echo ready $$; for i in $(seq {LONG * 5}); do sleep 0.2; done"
 
 

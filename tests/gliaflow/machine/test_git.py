@@ -61,7 +61,7 @@ def test_far_away_only_what_lasts_is_the_users(repository: Path) -> None:
 
 def test_what_takes_too_long_is_ended(repository: Path) -> None:
     with pytest.raises(TransientError, match=r"^git -c took longer than 0\.1 s$"):
-        git(repository, "-c", "alias.wait=!sleep 30", "wait", far=True, seconds=0.1)
+        git(repository, "-c", "alias.wait=!sleep 1200", "wait", far=True, seconds=0.1)
 
 
 def test_one_that_is_ended_leaves_nothing_and_is_not_tried_again(repository: Path) -> None:

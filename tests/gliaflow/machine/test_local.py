@@ -90,13 +90,13 @@ def test_a_program_that_is_not_there_is_the_users(executor: LocalExecutor) -> No
 
 
 def test_a_stage_that_takes_too_long_is_ended_and_may_be_tried_again(executor: LocalExecutor) -> None:
-    ended, _ = run(executor, "sleep 60", Settings(timeout=0.2))
+    ended, _ = run(executor, "sleep 1200", Settings(timeout=0.2))
     assert isinstance(ended.error, TimeoutError)
     assert str(ended.error) == "ran longer than its timeout of 0.2 s and was ended"
     assert ended.again
 
 
 def test_what_is_left_running_is_ended_and_told(executor: LocalExecutor) -> None:
-    ended, ear = run(executor, "sleep 60 &")
+    ended, ear = run(executor, "sleep 1200 &")
     assert ended == Ended()
     assert [one.text for one in ear.events if isinstance(one, Message)] == ["s: ended 1 processes that it left running"]

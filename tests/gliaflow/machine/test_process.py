@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from gliaflow.machine.process import LONGEST_LINE, Exit
-from tests.gliaflow.machine.processes import LONG, PATIENCE, STUBBORN, Stages, gone
+from tests.gliaflow.machine.processes import LONG, STUBBORN, Stages, gone
+from tests.support.patience import PATIENCE
 
 # What a stage prints
 

@@ -17,7 +17,7 @@ HOLD = (
     "from gliaflow.core.settings import Settings\n"
     "lease = Slots(int(sys.argv[1]), os.environ).acquire(Settings(cpus=int(sys.argv[2]), gpus=int(sys.argv[3])))\n"
     "print(lease and dict(lease.environment), flush=True)\n"
-    "time.sleep(60)\n"
+    "time.sleep(1200)\n"
 )
 
 

@@ -104,7 +104,7 @@ def test_a_version_goes_where_the_commits_are(whole: Project, tmp_path: Path) ->
     refused(whole, "v1", "'v1' is on origin already")
     with opened(whole) as repo:
         hook = origin / "hooks/pre-receive"
-        hook.write_text(f"#!/bin/sh\nkill -USR1 {os.getpid()}\nsleep 60\n")
+        hook.write_text(f"#!/bin/sh\nkill -USR1 {os.getpid()}\nsleep 1200\n")
         hook.chmod(0o755)
         before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit())
         try:

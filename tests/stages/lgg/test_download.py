@@ -15,6 +15,7 @@ from stages.lgg.download import DownloadParams, place_archive
 from stages.params import load
 from tests.stages.lgg.downloads import ARCHIVE, BODY, STATE, SUM, arrived, fails, kept, params, place
 from tests.stages.lgg.kaggle_server import TOKEN, USER, Cut, Kaggle
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("no_token_in_sight")
 
@@ -122,7 +123,7 @@ def test_the_sample_as_a_command() -> None:
 
 def test_no_token_as_a_command() -> None:
     done = subprocess.run(
-        command("-m", "stages.lgg.download"), env=environment(), capture_output=True, text=True, timeout=60
+        command("-m", "stages.lgg.download"), env=environment(), capture_output=True, text=True, timeout=PATIENCE
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: no Kaggle token; ")
@@ -137,7 +138,7 @@ def test_a_key_file_as_a_command_whatever_kaggle_would_print(kaggle: Kaggle, tmp
     unsafe = {"VERBOSE": "1", "KAGGLE_API_ENVIRONMENT": "LOCALHOST"}
     done = subprocess.run(
         command("-W", "error", "-c", RUNNER, kaggle.api_url),
-        env=environment(KAGGLE_CONFIG_DIR=str(config), **unsafe), capture_output=True, text=True, timeout=60,
+        env=environment(KAGGLE_CONFIG_DIR=str(config), **unsafe), capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert arrived()
@@ -153,11 +154,11 @@ def test_a_part_survives_the_end_of_the_process(kaggle: Kaggle, end: signal.Sign
         env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while len(kept()) < 100_000 and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(end)
-        written, errors = process.communicate(timeout=60)
+        written, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.wait()

@@ -26,6 +26,7 @@ from stages.lgg.tables import read_slices
 from stages.params import load
 from tests.stages.lgg import archives
 from tests.stages.lgg.archives import COUNTS, Files
+from tests.support.patience import PATIENCE
 
 Pixels = NDArray[np.uint8]
 
@@ -278,7 +279,7 @@ def start(folder: Path, archive: str, *prefix: str) -> "subprocess.Popen[str]":
 
 def command(folder: Path, archive: str, *prefix: str) -> "subprocess.CompletedProcess[str]":
     with start(folder, archive, *prefix) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -330,7 +331,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing(folder: Path) -> None:
             time.sleep(0.01)
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err == "error: interrupted; nothing half-written was left\n"
     assert [path.name for path in folder.iterdir()] == ["params.yaml"]
