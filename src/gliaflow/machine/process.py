@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gliaflow.machine.supervisor import readable
 
+LOOK_SECONDS = 0.2  # at most between two looks at the clock
 DRAIN_SECONDS = 2.0  # how long the output of a stage that has ended may stay open
 CANNOT_RUN = 127  # a shell's exit code for a command that is not there
 LOST = -signal.SIGKILL  # the exit code of a process whose warden was killed
@@ -55,7 +56,9 @@ class Process:
         text, timed_out, closed, drained = Lines(on_line), False, False, 0.0
         self._say(go=True)
         while self._code is None or not closed:
-            wait = 0.2 if deadline is None else min(0.2, max(deadline - time.monotonic(), 0.0))
+            wait = LOOK_SECONDS
+            if deadline is not None and not timed_out:  # once it is over, waiting for it would be a busy loop
+                wait = min(LOOK_SECONDS, max(deadline - time.monotonic(), 0.0))
             sources: list[int | socket.socket] = [] if closed else [self._output]
             sources += [self._link] if self._code is None else []
             ready = readable(sources, wait)

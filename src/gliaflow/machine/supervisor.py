@@ -80,6 +80,16 @@ def send(number: int, pids: Iterable[int]) -> None:
             os.kill(pid, number)
 
 
+def send_to_descendants(number: int) -> None:
+    """Signal all of this process; they stand still until each has it, or one that starts meanwhile would not get it."""
+    standing: set[int] = set()
+    while started := set(descendants([os.getpid()])[1:]) - standing:
+        send(signal.SIGSTOP, started)
+        standing |= started
+    send(number, standing)
+    send(signal.SIGCONT, standing)
+
+
 def wake_on_children() -> socket.socket:
     """A socket that can be read from when a child of this process has ended."""
     woken, waker = socket.socketpair()
@@ -188,7 +198,7 @@ class Warden:
         """Send what is due: each signal once, but SIGKILL until nothing is left."""
         while self.escalation and self.escalation[0][0] <= time.monotonic():
             number = self.escalation[0][1]
-            send(number, descendants([os.getpid()])[1:])
+            send_to_descendants(number)
             if number == signal.SIGKILL:
                 break
             self.escalation.pop(0)

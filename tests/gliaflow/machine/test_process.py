@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import psutil
 import pytest
 
 from gliaflow.machine.process import LONGEST_LINE, Exit
+from gliaflow.machine.spawn import GRACE_SECONDS
 from tests.gliaflow.machine.processes import LONG, STUBBORN, Stages, gone
 from tests.support.patience import PATIENCE
 
@@ -169,13 +171,32 @@ def test_a_pipe_that_another_holds_keeps_nobody_waiting(stages: Stages, monkeypa
 
 def test_a_stop_right_after_the_start_is_heeded(stages: Stages) -> None:
     """The warden finds both words at once: it does not run while they are sent."""
-    process = stages.spawn("sleep 6")
+    process = stages.spawn(f"sleep {LONG}; true")
     os.kill(process.pid, signal.SIGSTOP)
     waker = threading.Timer(0.5, os.kill, (process.pid, signal.SIGCONT))
     waker.start()
+    began, used = time.monotonic(), time.process_time()
     ended, _ = stages.watch(process, timeout=0.01)
     waker.join()
     assert (ended.code, ended.timed_out) == (-signal.SIGTERM, True)
+    assert time.monotonic() - began < GRACE_SECONDS  # the signal reached sleep too, which the shell may just start
+    assert time.process_time() - used < 0.4  # nor does this process turn in circles until it ends
+
+
+def test_what_starts_while_the_signal_is_sent_gets_it_too(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gliaflow.machine.spawn.GRACE_SECONDS", 30.0)
+    process = stages.spawn(f"echo ready; for i in $(seq 300); do sleep {LONG} & done; wait")
+    began = time.monotonic()
+    ended, _ = stages.watch(process, seen=lambda _: process.stop(signal.SIGTERM))
+    assert ended.code == -signal.SIGTERM
+    assert time.monotonic() - began < 30  # nothing is left for SIGKILL
+
+
+def test_what_a_stage_starts_to_clean_up_is_left_to_it(stages: Stages) -> None:
+    line = f"trap 'sleep 0.5; echo clean; exit 4' TERM; echo ready; sleep {LONG} & wait"
+    process = stages.spawn(line)
+    ended, lines = stages.watch(process, seen=lambda _: process.stop(signal.SIGTERM))
+    assert (lines, ended.code) == (["ready", "clean"], 4)
 
 
 def test_a_stop_before_the_start_keeps_it_from_running(stages: Stages) -> None:
