@@ -31,6 +31,7 @@ PROJECT := tests/house tests/flows tests/stages
 SUITE := tests/conftest.py tests/support tests/gliaflow tests/behaviour
 QUICK := -m "not slow and not server and not training"
 test check: export OMP_NUM_THREADS := 1
+test check: export PYTHONDONTWRITEBYTECODE :=  # what is imported a hundred times is compiled once
 
 define test_engine
 @suite=$$(mktemp -d) && trap 'rm -rf "$$suite"' EXIT && mkdir "$$suite/tests" && \
@@ -76,11 +77,12 @@ UPGRADE := --upgrade
 clean:  ## forget the environments; data and results stay
 	rm -rf .venv $(ENGINE)
 
+# Compiled at once: each start of Python would do it again where it may not write the result.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"gliaflow needs Python 3.11 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -92,6 +94,6 @@ $(ENGINE)/pyvenv.cfg: requirements.lock pyproject.toml | $(READY)
 $(ENGINE_READY): $(ENGINE)/pyvenv.cfg LICENSE README.md $(shell find src -not -path '*/__pycache__*')
 	rm -rf $(ENGINE)/dist
 	$(BIN)/python -m hatchling build --target wheel --directory $(ENGINE)/dist
-	wheel=$$(echo $(ENGINE)/dist/*.whl) && $(BIN)/uv pip install --quiet --python $(ENGINE)/bin/python \
-		--constraint requirements.lock --reinstall-package gliaflow "$$wheel[s3,ssh]" --group test
+	wheel=$$(echo $(ENGINE)/dist/*.whl) && $(BIN)/uv pip install --quiet --compile-bytecode \
+		--python $(ENGINE)/bin/python --constraint requirements.lock --reinstall-package gliaflow "$$wheel[s3,ssh]" --group test
 	touch $@
