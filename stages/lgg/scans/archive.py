@@ -27,7 +27,7 @@ FILE_BYTES = 2**24
 """More than any slice takes unpacked (2,048 × 2,048 × 3 bytes would fit); a file that claims more is a zip bomb."""
 
 TIFF_NAME = re.compile(r"kaggle_3m/(TCGA_[A-Z0-9]{2}_[A-Z0-9]{4}_[0-9]{8})/\1_([1-9][0-9]{0,3})(_mask)?\.tif")
-ESCAPE = re.compile(r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\\|\0")
+ESCAPE = re.compile(r"^$|^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\\|\0")
 NOISE = re.compile(r"(^|/)(__MACOSX/|\.)")
 ENCRYPTED = 0x1
 END_RECORD = b"PK\5\6"
@@ -100,7 +100,11 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 def _catalogue(path: Path, zip_file: ZipFile) -> Archive:
     entries = sorted(zip_file.infolist(), key=lambda entry: entry.filename)
-    files = {entry.filename: entry for entry in entries if not entry.is_dir() and not NOISE.search(entry.filename)}
+    files = {
+        entry.filename: entry
+        for entry in entries
+        if not entry.filename.endswith("/") and not NOISE.search(entry.filename)  # is_dir() fails on an empty name
+    }
     copies = {name: file for name, file in files.items() if name.startswith(DUPLICATE)}
     tiffs = [file for name, file in files.items() if name.lower().endswith((".tif", ".tiff")) and name not in copies]
     images, masks = _pairs(tiffs)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -224,6 +224,7 @@ def test_a_bad_archive_leaves_earlier_outputs_alone() -> None:
 
 
 @given(at=st.floats(0, 1, exclude_max=True), value=st.integers(0, 255))
+@example(at=0.9831236673428961, value=0)  # a name of no length
 @settings(max_examples=150, deadline=None)
 def test_a_damaged_archive_is_refused_or_gives_the_same_slices(
     at: float, value: int, tmp_path_factory: pytest.TempPathFactory
