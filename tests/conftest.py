@@ -29,7 +29,10 @@ STARTS_SERVER = (
     "tests/gliaflow/flow/test_session.py",
     "tests/gliaflow/team/test_setup.py",
 )
-COMPARES = "tests/behaviour/"
+RUNS_A_PIPELINE = (
+    "tests/behaviour/", "tests/flows/test_graph.py", "tests/gliaflow/workspace/test_fallback.py",
+    "tests/house/test_add_a_stage.py",
+)  # fmt: skip
 TRAINS = (
     "tests/stages/test_repro.py", "tests/stages/test_kills.py", "tests/stages/mnist/", "tests/stages/regression/",
     "tests/stages/lgg/test_train.py", "tests/stages/lgg/test_evaluate.py", "tests/stages/lgg/unet/test_resume.py",
@@ -43,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = item.location[0]
         if path.startswith(STARTS_SERVER) or NEEDS_SERVER.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("server")
-        if path.startswith(COMPARES):
+        if path.startswith(RUNS_A_PIPELINE):
             item.add_marker("slow")
         if path.startswith(TRAINS):
             item.add_marker("training")

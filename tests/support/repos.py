@@ -1,12 +1,15 @@
 """Small DVC repositories, and what must be the same in two of them."""
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -24,6 +27,18 @@ GLIAFLOW = (sys.executable, "-m", "gliaflow")
 SOURCE = Path(gliaflow.__file__).parents[1]  # where it is imported from: this checkout, or what is installed
 
 
+@cache
+def _empty() -> Path:
+    """A repository that nobody has used, to be copied: git and DVC take longer to make one."""
+    folder = TemporaryDirectory(prefix="empty-repository-")
+    atexit.register(folder.cleanup)
+    root = Path(folder.name).resolve()
+    line = ["git", "init", "-q", "--initial-branch=master"]
+    subprocess.run(line, cwd=root, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}, check=True)
+    with Repo.init(str(root)):
+        return root
+
+
 class Project:
     """A git and DVC repository with caches of its own."""
 
@@ -32,10 +47,7 @@ class Project:
 
     def __init__(self, root: Path, environment: dict[str, str]) -> None:
         self.root, self.environment = root, environment
-        root.mkdir(parents=True)
-        self.run("git", "init", "-q", "--initial-branch=master")
-        with Repo.init(str(root)):
-            pass
+        shutil.copytree(_empty(), root, symlinks=True)
         site = root.parent / f"{root.name}-site"
         (root / ".dvc/config").write_text(f"[core]\n    analytics = false\n    site_cache_dir = {site}\n")
 
