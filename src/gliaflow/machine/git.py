@@ -2,15 +2,14 @@
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from weakref import WeakSet
 
-import psutil
-
 from gliaflow.errors import TransientError, UserError, one_line
+from gliaflow.machine.supervisor import send_to_tree
 
 FAR_SECONDS = 600.0
 LASTING = re.compile(
@@ -30,18 +29,8 @@ def end() -> None:
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:
-    """Kill a process and all that it started; they are suspended before, so that none starts another one meanwhile."""
-    stopped: set[psutil.Process] = set()
-    with suppress(psutil.NoSuchProcess):
-        top = psutil.Process(process.pid)
-        while new := {top, *top.children(recursive=True)} - stopped:
-            for one in new:
-                with suppress(psutil.NoSuchProcess):
-                    one.suspend()
-            stopped |= new
-    for one in stopped:
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
+    if process.returncode is None:  # nobody has waited for it, so the pid is still its own
+        send_to_tree(signal.SIGKILL, process.pid)
 
 
 def remote(root: Path | str) -> str | None:

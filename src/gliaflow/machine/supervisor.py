@@ -16,14 +16,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 MAX_FDS = 200  # in one message; a request that has more comes in several
 PR_SET_CHILD_SUBREAPER = 36
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LIBC = ctypes.CDLL(None, use_errno=True)
+MOVING = "RSI"  # states of a process that may start another one
+STAND_SECONDS = 1.0  # at most until all that was told to stand still does
 POLL_SECONDS = 0.02  # between two looks at what is left
 MOST_OPEN = 1 << 20  # descriptors to close where there is no limit, for which systems have numbers of their own
 CANNOT_RUN = 127  # what a shell reports for a command that is not there
@@ -46,26 +48,40 @@ def adopt_orphans() -> None:
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def children() -> dict[int, list[int]]:
-    """The children of every process of the machine."""
-    found: dict[int, list[int]] = {}
+class Seen(NamedTuple):
+    """A process as one look found it."""
+
+    parent: int  # pid
+    state: str  # a letter: T stands still, D waits for a disk or for what it starts, Z has ended
+
+
+def processes() -> dict[int, Seen]:
+    """All of the machine, by pid."""
+    found: dict[int, Seen] = {}
     if sys.platform == "linux":
         for entry in os.scandir("/proc"):
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):  # it has ended
-                    fields = Path(entry.path, "stat").read_bytes().rpartition(b")")[2].split()
-                    found.setdefault(int(fields[1]), []).append(int(entry.name))
+                    state, parent, *_ = Path(entry.path, "stat").read_text(errors="replace").rpartition(")")[2].split()
+                    found[int(entry.name)] = Seen(int(parent), state)
     else:
-        listed = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
-        for line in listed.splitlines():
-            pid, parent = map(int, line.split())
-            found.setdefault(parent, []).append(pid)
+        listed = subprocess.run(["ps", "-axo", "pid=,ppid=,state="], capture_output=True, text=True, check=False).stdout
+        for pid, parent, state in map(str.split, listed.splitlines()):
+            found[int(pid)] = Seen(int(parent), state[0].replace("U", "D"))
     return found
 
 
-def descendants(roots: Iterable[int]) -> list[int]:
+def children(found: Mapping[int, Seen]) -> dict[int, list[int]]:
+    """The children of each process that has some."""
+    family: dict[int, list[int]] = {}
+    for pid, seen in found.items():
+        family.setdefault(seen.parent, []).append(pid)
+    return family
+
+
+def descendants(found: Mapping[int, Seen], roots: Iterable[int]) -> list[int]:
     """`roots` and all that descends from them."""
-    family, waiting = children(), list(roots)
+    family, waiting = children(found), list(roots)
     result = []
     while waiting:
         result.append(pid := waiting.pop())
@@ -80,14 +96,24 @@ def send(number: int, pids: Iterable[int]) -> None:
             os.kill(pid, number)
 
 
-def send_to_descendants(number: int) -> None:
-    """Signal all of this process; they stand still until each has it, or one that starts meanwhile would not get it."""
-    standing: set[int] = set()
-    while started := set(descendants([os.getpid()])[1:]) - standing:
-        send(signal.SIGSTOP, started)
-        standing |= started
-    send(number, standing)
-    send(signal.SIGCONT, standing)
+def send_to_tree(number: int, top: int) -> None:
+    """Signal `top`, unless it is this process, and all below it, none of which starts another one meanwhile.
+
+    They are told to stand still; since each may start one more before it does, this looks until nothing moves.
+    """
+    told: set[int] = set()
+    deadline = time.monotonic() + STAND_SECONDS
+    while True:
+        found = processes()
+        tree = [pid for pid in descendants(found, [top]) if pid in found and pid != os.getpid()]
+        send(signal.SIGSTOP, set(tree) - told)
+        moving = [pid for pid in tree if pid not in told or found[pid].state in MOVING]
+        told.update(tree)
+        if not moving or time.monotonic() > deadline:
+            break
+        time.sleep(STAND_SECONDS / 1000)
+    send(number, told)
+    send(signal.SIGCONT, told)
 
 
 def wake_on_children() -> socket.socket:
@@ -198,7 +224,7 @@ class Warden:
         """Send what is due: each signal once, but SIGKILL until nothing is left."""
         while self.escalation and self.escalation[0][0] <= time.monotonic():
             number = self.escalation[0][1]
-            send_to_descendants(number)
+            send_to_tree(number, os.getpid())
             if number == signal.SIGKILL:
                 break
             self.escalation.pop(0)
@@ -217,7 +243,7 @@ class Warden:
         """End what the commands left running; how many those were."""
         left = 0
         while self.reap():
-            left = max(left, len(descendants([os.getpid()])) - 1)
+            left = max(left, len(descendants(processes(), [os.getpid()])) - 1)
             self.stop(signal.SIGTERM)
             self.escalate()
             time.sleep(POLL_SECONDS)
@@ -289,8 +315,9 @@ class Supervisor:
                 self.orphaned |= ended[0] in self.wardens and ended[1] != 0
                 self.wardens.discard(ended[0])
         if self.orphaned:
-            left = set(children().get(os.getpid(), [])) - self.wardens
-            send(signal.SIGKILL, descendants(left))
+            found = processes()
+            left = set(children(found).get(os.getpid(), [])) - self.wardens
+            send(signal.SIGKILL, descendants(found, left))
             self.orphaned = bool(left)
 
 
