@@ -12,7 +12,8 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # stages run as `python -m stages…`: let that be the environment's python
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install run test check lint docs servers lock deploy worker clean
+PARTS := test-engine test-project check-engine check-project
+.PHONY: $(PARTS) help install run test check lint docs servers lock deploy worker clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is to make
@@ -24,28 +25,39 @@ run: $(READY)  ## the whole pipeline on the parameters in params.yaml, then one 
 	$(BIN)/gliaflow repro
 	$(BIN)/gliaflow metrics
 
-# Three parts: the engine's tests, in an environment and a folder without stages/ and flows/; then, since torch and
-# TensorFlow abort in one process, theirs. In each several tests run at once, since many of the first wait.
+# The engine's tests run in an environment and a folder without stages/ and flows/. Beside them run those of the
+# project, and after these TensorFlow's, since it and torch abort in one process. Each part waits for much, so several
+# of its tests run at once; what it prints is shown when it has ended.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+PYTEST := $(BIN)/python -m pytest
 TENSORFLOW := tests/stages/mnist tests/stages/regression
+WITHOUT_TENSORFLOW := $(TENSORFLOW:%=--ignore=%)
 PROJECT := tests/house tests/flows tests/stages
 SUITE := tests/conftest.py tests/support tests/gliaflow tests/behaviour
 QUICK := -m "not slow and not server and not training"
 test check: export OMP_NUM_THREADS := 1
 test check: export PYTHONDONTWRITEBYTECODE :=  # what is imported a hundred times is compiled once
 
-define test_engine
-@suite=$$(mktemp -d) && trap 'rm -rf "$$suite"' EXIT && mkdir "$$suite/tests" && \
-	cp -R pyproject.toml examples "$$suite" && cp -R $(SUITE) "$$suite/tests" && cd "$$suite" && \
-	PATH="$(CURDIR)/$(ENGINE)/bin:$(OUTER_PATH)" $(CURDIR)/$(ENGINE)/bin/python -m pytest
-endef
-
 test: $(READY) $(ENGINE_READY)  ## the whole test suite
-	$(test_engine)
-	$(BIN)/python -m pytest $(PROJECT) $(TENSORFLOW:%=--ignore=%)
-	$(BIN)/python -m pytest $(TENSORFLOW)
+	@$(SIDE_BY_SIDE) test-engine test-project
 
-check: lint  ## linters, and the tests that take no server, no training and no whole run: for every save
-	$(BIN)/python -m pytest $(QUICK) $(TENSORFLOW:%=--ignore=%)
+test-engine:
+	@suite=$$(mktemp -d) && trap 'rm -rf "$$suite"' EXIT && mkdir "$$suite/tests" && \
+		cp -R pyproject.toml examples "$$suite" && cp -R $(SUITE) "$$suite/tests" && cd "$$suite" && \
+		PATH="$(CURDIR)/$(ENGINE)/bin:$(OUTER_PATH)" $(CURDIR)/$(ENGINE)/bin/python -m pytest -n 3
+
+test-project:
+	$(PYTEST) -n 2 $(PROJECT) $(WITHOUT_TENSORFLOW)
+	$(PYTEST) -n 2 $(TENSORFLOW)
+
+check: $(READY)  ## linters, and the tests that take no server, no training and no whole run: for every save
+	@$(SIDE_BY_SIDE) lint check-engine check-project
+
+check-engine:
+	$(PYTEST) -n 2 $(QUICK) tests/gliaflow
+
+check-project:
+	$(PYTEST) -n 0 $(QUICK) $(PROJECT) $(WITHOUT_TENSORFLOW)
 
 # The second mypy sees what only one system or one Python has.
 lint: $(READY)  ## format, lint and types

@@ -1,5 +1,6 @@
 """The order of the tests, and what each of them needs: it must be importable without the packages of the stages."""
 
+import gc
 import signal
 from collections.abc import Callable
 
@@ -51,6 +52,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if path.startswith(TRAINS):
             item.add_marker("training")
     items.sort(key=lambda item: places.get(item.location[0], len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector look no more at what was imported."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
