@@ -57,7 +57,7 @@ class Process:
         self._say(go=True)
         while self._code is None or not closed:
             wait = LOOK_SECONDS
-            if deadline is not None and not timed_out:  # once it is over, waiting for it would be a busy loop
+            if deadline is not None:
                 wait = min(LOOK_SECONDS, max(deadline - time.monotonic(), 0.0))
             sources: list[int | socket.socket] = [] if closed else [self._output]
             sources += [self._link] if self._code is None else []
@@ -66,12 +66,14 @@ class Process:
                 data = os.read(self._output, 1 << 16)
                 closed = not data
                 text.feed(data)
-            elif self._code is not None and time.monotonic() > (drained := drained or time.monotonic() + DRAIN_SECONDS):
-                break  # somebody else holds the pipe
             if self._link in ready:
                 self._hear()
-            if deadline is not None and time.monotonic() >= deadline and not (timed_out or self._over):
-                timed_out = True
+            if self._over or self._code is not None:
+                deadline = None  # it ended in time
+            if self._code is not None and time.monotonic() > (drained := drained or time.monotonic() + DRAIN_SECONDS):
+                break  # somebody else holds the pipe
+            if deadline is not None and time.monotonic() >= deadline:
+                timed_out, deadline = True, None
                 self.stop(signal.SIGTERM)
         text.feed(b"", last=True)
         self.close()

@@ -25,6 +25,7 @@ PR_SET_CHILD_SUBREAPER = 36
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LIBC = ctypes.CDLL(None, use_errno=True)
 MOVING = "RSI"  # states of a process that may start another one
+QUIET_LOOKS = 2  # in a row: a look reads one process after another
 STAND_SECONDS = 1.0  # at most until all that was told to stand still does
 POLL_SECONDS = 0.02  # between two looks at what is left
 MOST_OPEN = 1 << 20  # descriptors to close where there is no limit, for which systems have numbers of their own
@@ -61,13 +62,15 @@ def processes() -> dict[int, Seen]:
     if sys.platform == "linux":
         for entry in os.scandir("/proc"):
             if entry.name.isdigit():
-                with contextlib.suppress(OSError):  # it has ended
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
                     state, parent, *_ = Path(entry.path, "stat").read_text(errors="replace").rpartition(")")[2].split()
                     found[int(entry.name)] = Seen(int(parent), state)
     else:
-        listed = subprocess.run(["ps", "-axo", "pid=,ppid=,state="], capture_output=True, text=True, check=False).stdout
+        with subprocess.Popen(["ps", "-axo", "pid=,ppid=,state="], stdout=subprocess.PIPE, text=True) as ps:
+            listed = ps.communicate()[0]
         for pid, parent, state in map(str.split, listed.splitlines()):
             found[int(pid)] = Seen(int(parent), state[0].replace("U", "D"))
+        found.pop(ps.pid, None)
     return found
 
 
@@ -89,31 +92,46 @@ def descendants(found: Mapping[int, Seen], roots: Iterable[int]) -> list[int]:
     return result
 
 
-def send(number: int, pids: Iterable[int]) -> None:
-    """Signal each, gone or not."""
+def send(number: int, pids: Iterable[int]) -> set[int]:
+    """Signal each, gone or not; those that may not be signalled, as another user's."""
+    refused = set()
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        try:
             os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            refused.add(pid)
+    return refused
 
 
 def send_to_tree(number: int, top: int) -> None:
     """Signal `top`, unless it is this process, and all below it, none of which starts another one meanwhile.
 
-    They are told to stand still; since each may start one more before it does, this looks until nothing moves.
+    They are told to stand still, each once its parent does, and go on in the other order: a shell with job control
+    must not see its command stopped. What is told to stand still may start one more before it does, so this looks
+    until nothing moves.
     """
+    tree: dict[int, None] = {}  # pids, parents before their children
     told: set[int] = set()
-    deadline = time.monotonic() + STAND_SECONDS
-    while True:
-        found = processes()
-        tree = [pid for pid in descendants(found, [top]) if pid in found and pid != os.getpid()]
-        send(signal.SIGSTOP, set(tree) - told)
-        moving = [pid for pid in tree if pid not in told or found[pid].state in MOVING]
-        told.update(tree)
-        if not moving or time.monotonic() > deadline:
-            break
-        time.sleep(STAND_SECONDS / 1000)
-    send(number, told)
-    send(signal.SIGCONT, told)
+    refused: set[int] = set()
+    quiet, deadline = 0, time.monotonic() + STAND_SECONDS
+    try:
+        while quiet < QUIET_LOOKS and time.monotonic() < deadline:
+            found = processes()
+            standing = {pid for pid, seen in found.items() if seen.state not in MOVING} | refused | {os.getpid()}
+            tree.update(dict.fromkeys(pid for pid in descendants(found, [top]) if pid in found and pid != os.getpid()))
+            late = [
+                pid for pid in tree if pid in found and not (pid in told and pid in standing) and pid not in refused
+            ]
+            quiet = 0 if late else quiet + 1
+            ready = [pid for pid in late if pid == top or found[pid].parent in standing]
+            refused |= send(signal.SIGSTOP, ready)
+            told.update(ready)
+            time.sleep(STAND_SECONDS / 1000)
+    finally:
+        send(number, tree)
+        send(signal.SIGCONT, reversed(tree))
 
 
 def wake_on_children() -> socket.socket:
@@ -182,7 +200,7 @@ class Warden:
         try:
             os.setpgid(0, 0)  # a stage may signal its group, which must not be the warden's
             signal.set_wakeup_fd(-1)
-            for number in (*IGNORED, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+            for number in (*IGNORED, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

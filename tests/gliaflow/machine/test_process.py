@@ -135,7 +135,10 @@ def test_a_time_limit_kills_what_ignores_its_signal(stages: Stages) -> None:
     assert (ended.code, ended.timed_out) == (-signal.SIGKILL, True)
 
 
-def test_a_pipe_that_another_holds_keeps_nobody_waiting(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("then", [f"time.sleep({LONG})", "while not time.sleep(0.01): os.write(held[1][0], b'x\\n')"])
+def test_a_pipe_that_another_holds_keeps_nobody_waiting(
+    stages: Stages, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
     """The stage hands its output to a process that is not its own."""
     monkeypatch.setattr("gliaflow.machine.process.DRAIN_SECONDS", 0.3)
     line = stages.python(
@@ -150,11 +153,10 @@ def test_a_pipe_that_another_holds_keeps_nobody_waiting(stages: Stages, monkeypa
         [
             sys.executable,
             "-c",
-            "import socket, sys, time\n"
+            "import os, socket, sys, time\n"
             "server = socket.socket(socket.AF_UNIX)\n"
             "server.bind(sys.argv[1]); server.listen(); print('ready', flush=True)\n"
-            "held = socket.recv_fds(server.accept()[0], 1, 1)\n"
-            f"time.sleep({LONG})\n",
+            "held = socket.recv_fds(server.accept()[0], 1, 1)\n" + then,
             address,
         ],
         stdout=subprocess.PIPE,
@@ -164,7 +166,8 @@ def test_a_pipe_that_another_holds_keeps_nobody_waiting(stages: Stages, monkeypa
             assert holder.stdout
             assert holder.stdout.readline() == b"ready\n"
             ended, lines = stages.run(f"{line} {address}", timeout=PATIENCE)
-            assert (ended.code, ended.timed_out, lines) == (0, False, ["handed on"])
+            assert (ended.code, ended.timed_out) == (0, False)
+            assert [line for line in lines if line != "x"] == ["handed on"]
         finally:
             holder.kill()
 
@@ -190,6 +193,23 @@ def test_what_starts_while_the_signal_is_sent_gets_it_too(stages: Stages, monkey
     ended, _ = stages.watch(process, seen=lambda _: process.stop(signal.SIGTERM))
     assert ended.code == -signal.SIGTERM
     assert time.monotonic() - began < 30  # nothing is left for SIGKILL
+
+
+def test_a_shell_with_job_control_never_sees_that_its_command_stood_still(stages: Stages) -> None:
+    process = stages.spawn(f"exec bash -c 'set -m; trap : TERM; echo ready; sleep {LONG}; echo code $?'")
+    _, lines = stages.watch(process, seen=lambda _: process.stop(signal.SIGTERM))
+    assert lines[0] == "ready"
+    assert "code 143" in lines  # bash tells of it too, in its own words
+
+
+def test_what_ended_in_time_is_waited_for_without_turning_in_circles(
+    stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gliaflow.machine.spawn.GRACE_SECONDS", 2.0)
+    used = time.process_time()
+    ended, _ = stages.run("(trap '' TERM; sleep 1234) & sleep 0.2", timeout=0.5)
+    assert (ended.code, ended.timed_out, ended.left) == (0, False, 1)
+    assert time.process_time() - used < 0.4
 
 
 def test_what_a_stage_starts_to_clean_up_is_left_to_it(stages: Stages) -> None:

@@ -49,6 +49,11 @@ def test_it_reads_nothing_and_inherits_three_descriptors(stages: Stages) -> None
 
 
 def test_signals_are_what_a_shell_expects(stages: Stages) -> None:
+    """Even of a run in the background of a shell, which has these two ignored."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    stages.run("true")  # starts the supervisor
+    for number, handler in before.items():
+        signal.signal(number, handler)
     ignored = stages.run("grep SigIgn /proc/self/status; grep SigBlk /proc/self/status")[1]
     named = (1 << 31) - 1  # beyond are real-time signals, which may be ignored since long before us
     assert [int(line.split()[1], 16) & named for line in ignored] == [0, 0]
