@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tests.support.patience import COMMAND_SECONDS
+from tests.support.repos import GIT
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,8 +38,7 @@ class Clone:
         """That of a user who activated the environment, and nothing of the tests'."""
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
         paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
-        git = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        return {**kept, **git, "PATH": os.pathsep.join(paths), "GIT_CONFIG_GLOBAL": os.devnull, "DVC_NO_ANALYTICS": "1"}
+        return {**kept, **GIT, "PATH": os.pathsep.join(paths), "DVC_NO_ANALYTICS": "1"}
 
     def run(self, *line: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run a command in the clone; `expect` is the exit code it must have, None for any."""

@@ -8,7 +8,16 @@ import pytest
 
 from gliaflow.flow.server import shared
 from tests.support.forks import Forks
-from tests.support.repos import Project, environment
+from tests.support.repos import GIT, Project, environment
+
+
+@pytest.fixture(scope="session", autouse=True)
+def git() -> Iterator[None]:
+    """Have what tests call use git as the repositories do: this machine may know nobody's name."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in GIT.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,6 +26,10 @@ ROOT = Path(__file__).parents[2]
 GLIAFLOW = (sys.executable, "-m", "gliaflow")
 SOURCE = Path(gliaflow.__file__).parents[1]  # where it is imported from: this checkout, or what is installed
 
+WHO = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
+GIT = {**dict.fromkeys(WHO, "test@localhost"), "GIT_CONFIG_GLOBAL": os.devnull}
+"""With which git has an identity and nothing of the user's."""
+
 
 @cache
 def _empty() -> Path:
@@ -34,7 +38,7 @@ def _empty() -> Path:
     atexit.register(folder.cleanup)
     root = Path(folder.name).resolve()
     line = ["git", "init", "-q", "--initial-branch=master"]
-    subprocess.run(line, cwd=root, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}, check=True)
+    subprocess.run(line, cwd=root, check=True)
     with Repo.init(str(root)):
         return root
 
@@ -136,13 +140,12 @@ def alive(process: psutil.Process) -> bool:
 def environment(home: Path, api: str | None = None) -> dict[str, str]:
     """That of a user who activated the environment, whose Prefect and machine slots are the test's."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "PATH") if name in os.environ}
-    git = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     own = {"PREFECT_HOME": str(home), "GLIAFLOW_SLOTS": str(home / "slots")}
     own |= {"PREFECT_API_URL": api} if api else {}
     quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     path = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])}
     path |= {"PYTHONPATH": str(SOURCE)} if SOURCE.name == "src" else {}  # what is installed is found without
-    return {**kept, **git, **own, **quiet, **path, "GIT_CONFIG_GLOBAL": os.devnull}
+    return {**kept, **GIT, **own, **quiet, **path}
 
 
 def copies(source: str, target: str, **more: Any) -> dict[str, Any]:
