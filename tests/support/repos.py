@@ -26,9 +26,9 @@ ROOT = Path(__file__).parents[2]
 GLIAFLOW = (sys.executable, "-m", "gliaflow")
 SOURCE = Path(gliaflow.__file__).parents[1]  # where it is imported from: this checkout, or what is installed
 
-WHO = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
-GIT = {**dict.fromkeys(WHO, "test@localhost"), "GIT_CONFIG_GLOBAL": os.devnull}
-"""With which git has an identity and nothing of the user's."""
+GIT = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+GIT["GIT_CONFIG_GLOBAL"] = os.devnull
+"""The environment in which git knows a name, and reads no settings of the user."""
 
 
 @cache

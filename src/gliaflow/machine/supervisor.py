@@ -27,6 +27,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 MOVING = "RSI"  # states of a process that may start another one
 QUIET_LOOKS = 2  # in a row: a look reads one process after another
 STAND_SECONDS = 1.0  # at most until all that was told to stand still does
+LOOK_SECONDS = 0.001  # between two such looks
 POLL_SECONDS = 0.02  # between two looks at what is left
 MOST_OPEN = 1 << 20  # descriptors to close where there is no limit, for which systems have numbers of their own
 CANNOT_RUN = 127  # what a shell reports for a command that is not there
@@ -93,7 +94,7 @@ def descendants(found: Mapping[int, Seen], roots: Iterable[int]) -> list[int]:
 
 
 def send(number: int, pids: Iterable[int]) -> set[int]:
-    """Signal each, gone or not; those that may not be signalled, as another user's."""
+    """Signal each, gone or not; returns those that this process may not signal, such as another user's."""
     refused = set()
     for pid in pids:
         try:
@@ -108,9 +109,9 @@ def send(number: int, pids: Iterable[int]) -> set[int]:
 def send_to_tree(number: int, top: int) -> None:
     """Signal `top`, unless it is this process, and all below it, none of which starts another one meanwhile.
 
-    They are told to stand still, each once its parent does, and go on in the other order: a shell with job control
-    must not see its command stopped. What is told to stand still may start one more before it does, so this looks
-    until nothing moves.
+    First each is stopped by SIGSTOP, a parent before its children. Then all get the signal, and go on by SIGCONT, the
+    children before their parent: a shell with job control must not see its command stopped. A process may start one
+    more before SIGSTOP reaches it, so this looks again until nothing moves, for `STAND_SECONDS` at most.
     """
     tree: dict[int, None] = {}  # pids, parents before their children
     told: set[int] = set()
@@ -119,16 +120,16 @@ def send_to_tree(number: int, top: int) -> None:
     try:
         while quiet < QUIET_LOOKS and time.monotonic() < deadline:
             found = processes()
-            standing = {pid for pid, seen in found.items() if seen.state not in MOVING} | refused | {os.getpid()}
+            still = {pid for pid, seen in found.items() if seen.state not in MOVING}
             tree.update(dict.fromkeys(pid for pid in descendants(found, [top]) if pid in found and pid != os.getpid()))
-            late = [
-                pid for pid in tree if pid in found and not (pid in told and pid in standing) and pid not in refused
-            ]
+            done = (told & still) | refused
+            late = [pid for pid in tree if pid in found and pid not in done]
             quiet = 0 if late else quiet + 1
-            ready = [pid for pid in late if pid == top or found[pid].parent in standing]
+            parents = still | refused | {os.getpid()}
+            ready = [pid for pid in late if pid == top or found[pid].parent in parents]
             refused |= send(signal.SIGSTOP, ready)
             told.update(ready)
-            time.sleep(STAND_SECONDS / 1000)
+            time.sleep(LOOK_SECONDS)
     finally:
         send(number, tree)
         send(signal.SIGCONT, reversed(tree))
