@@ -1,0 +1,1 @@
+"""What DVC does many times in a run, done once, with the same result."""
