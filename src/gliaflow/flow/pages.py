@@ -1,11 +1,14 @@
-"""Prefect's pages, with the runs that are kept: on the configured server, or on the one of this machine's runs."""
+"""Prefect's pages, with the runs that journals keep: on the configured server, or on the one of this machine."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_UI_URL
-
+from gliaflow.export.client import Client
+from gliaflow.export.configured import THIS_MACHINE, Server, configured
+from gliaflow.flow.backdate import Times, backdate
+from gliaflow.flow.bring_in import Importer
 from gliaflow.flow.server import shared
 
 
@@ -17,17 +20,41 @@ class Pages:
     """The address."""
     ours: bool
     """Whether the server is one of this machine's, which ends when nobody uses it."""
+    look: Callable[[], int]
+    """Tell the server of all that is new; how many runs were completed by that. Raises `Unreachable`."""
 
 
 @contextmanager
-def pages() -> Iterator[Pages]:
-    """Keep Prefect's pages available inside the block.
+def pages(home: Path) -> Iterator[Pages]:
+    """Keep Prefect's pages available inside the block, with the runs whose repositories are noted below `home`.
 
     Raises:
         TimeoutError: the server of this machine did not start; the message names its log.
+        Unreachable: the configured server can never be reached as things are set.
     """
-    if configured := PREFECT_API_URL.value():
-        yield Pages(PREFECT_UI_URL.value() or configured.removesuffix("/api"), ours=False)
+    if server := configured():
+        with _importer(server, server.url, home, meant=True) as importer:
+            yield Pages(server.pages, ours=False, look=lambda: len(list(importer.look())))
         return
-    with shared(PREFECT_HOME.value()) as url:
-        yield Pages(url.removesuffix("/api"), ours=True)
+    with shared(home) as url, _importer(Server(url), THIS_MACHINE, home, meant=False) as importer:
+        waiting: list[Times] = []
+
+        def look() -> int:
+            try:
+                waiting.extend(found := list(importer.look()))
+                return len(found)
+            finally:
+                if backdate(home, waiting):
+                    waiting.clear()
+
+        yield Pages(url.removesuffix("/api"), ours=True, look=look)
+
+
+@contextmanager
+def _importer(server: Server, key: str, home: Path, meant: bool) -> Iterator[Importer]:
+    with Client(server) as client:
+        importer = Importer(client, key, home, meant)
+        try:
+            yield importer
+        finally:
+            importer.close()

@@ -17,13 +17,18 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 STARTUP_SECONDS = 120
 POLL_SECONDS = 0.1
 ENDING_SECONDS = 10
 PR_SET_PDEATHSIG = 1
+FOREIGN = re.compile(
+    r"((https?|all|no|ftp)_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|PYTHON\w*|PREFECT_API_(URL|KEY|AUTH_STRING|SSL_CERT_FILE"
+    r"|TLS_INSECURE_SKIP_VERIFY)|PREFECT_CLIENT_\w+)$",
+    re.IGNORECASE,
+)
 EXCEPTION = re.compile(r"[\w.]+(Error|Exception): ")  # the last line of a traceback
 
 
@@ -68,34 +73,37 @@ def _start(folder: Path, home: Path) -> str:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
-    environment = {
-        **os.environ,
-        "PREFECT_HOME": str(home),
-        "PREFECT_UI_API_URL": url,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
     log = folder / "server.log"
     with log.open("wb") as output:
         keeper = subprocess.Popen(
             [sys.executable, "-I", __file__, str(folder), str(port)],
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment,
+            env=environment(home) | {"PREFECT_UI_API_URL": url},
             start_new_session=True,
         )
     deadline = time.monotonic() + STARTUP_SECONDS
     while not _answers(url):
         if keeper.poll() is not None or time.monotonic() > deadline:
             why = last_error(log.read_text(errors="replace"))
-            advice = f"see {log}, or name one with PREFECT_API_URL; gliaflow repro --no-prefect needs none"
+            advice = f"see {log}, or name one with PREFECT_API_URL"
             raise TimeoutError(f"Prefect's server did not start{why}; {advice}")
         time.sleep(POLL_SECONDS)
     (folder / "server.json.partial").write_text(json.dumps({"url": url, "keeper": keeper.pid}))
     (folder / "server.json.partial").replace(folder / "server.json")
     keeper.returncode = 0  # it outlives this process if others still use the server
     return url
+
+
+def environment(home: Path, given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """That of a program of Prefect on this machine which asks nobody else: without what it would trip over.
+
+    Proxies and certificates are for other machines, and Python's own variables may lead into somebody's repository.
+    """
+    kept = {name: value for name, value in given.items() if not FOREIGN.match(name)}
+    return {**kept, "PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
 
 def last_error(text: str) -> str:
@@ -106,7 +114,7 @@ def last_error(text: str) -> str:
 
 def keep(folder: Path, port: int) -> None:
     """Run the server until no flow holds the lock."""
-    line = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    line = [sys.executable, "-I", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def end_with_the_keeper() -> None:

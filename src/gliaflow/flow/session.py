@@ -1,9 +1,9 @@
-"""A flow for a run from the command line: on the configured server, or on one that this machine's runs share."""
+"""A flow of their own for runs that send stages to other hosts, which needs the server that the team shares."""
 
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
@@ -19,7 +19,6 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
-    PREFECT_HOME,
     PREFECT_RUNNER_HEARTBEAT_FREQUENCY,
     temporary_settings,
 )
@@ -27,15 +26,14 @@ from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from gliaflow.core.ports import Listener
-from gliaflow.core.report import Message
+from gliaflow.core.report import Message, Report
 from gliaflow.core.scheduler import Scheduler
 from gliaflow.errors import TransientError, UserError, one_line
-from gliaflow.flow.names import parameters, place
-from gliaflow.flow.server import shared
 from gliaflow.flow.tasks import run_as_tasks
+from gliaflow.journal.names import parameters, place
 
 PASSWORDS = (401, 403)
-DRAIN_SECONDS = 30.0  # for what Prefect has not yet been told at the end
+DRAIN_SECONDS = 5.0  # for what Prefect has not yet been told at the end
 WATCH_SECONDS = 2.0  # between two looks at whether the flow run is to be cancelled
 WATCHER = "cancelled?"  # the thread that looks
 
@@ -49,31 +47,25 @@ def refusal(error: HTTPStatusError) -> str:
 
 
 @contextmanager
-def api(listener: Listener) -> Iterator[None]:
-    """Prefect's API, and its run logs there alone: the terminal shows the same lines.
-
-    `listener` is told if a server has to be started.
-    """
-
-    def starts() -> None:
-        listener.hear(Message("starting a Prefect server to keep this run; --no-prefect goes without"))
-
+def api() -> Iterator[None]:
+    """Have Prefect's run logs go to its server alone: the terminal shows the same lines."""
     runs = [logging.getLogger(f"prefect.{name}_runs") for name in ("flow", "task")]
     others = [logging.getLogger(name) for name in ("prefect", "EventsWorker", "APILogWorker")]
     before = [logger.level for logger in others]
     try:
         with ExitStack() as stack:
-            url = PREFECT_API_URL.value() or stack.enter_context(shared(PREFECT_HOME.value(), starts))
             # A person watches: no heart has to beat, and none is waited for at the end.
-            stack.enter_context(temporary_settings({PREFECT_API_URL: url, PREFECT_RUNNER_HEARTBEAT_FREQUENCY: None}))
+            stack.enter_context(temporary_settings({PREFECT_RUNNER_HEARTBEAT_FREQUENCY: None}))
             for logger in others:
                 logger.setLevel(logging.ERROR)
             for logger in runs:
                 logger.setLevel(logging.INFO)
                 logger.propagate = False
             yield
-            EventsWorker.drain_all(timeout=DRAIN_SECONDS)
-            APILogWorker.drain_all(timeout=DRAIN_SECONDS)
+            # In a thread of its own, where no event loop runs: else these return coroutines, and nothing is drained.
+            drain = threading.Thread(target=_drain, daemon=True)
+            drain.start()
+            drain.join(DRAIN_SECONDS)
     finally:
         for logger, level in zip(others, before, strict=True):
             logger.setLevel(level)
@@ -82,8 +74,18 @@ def api(listener: Listener) -> Iterator[None]:
             logger.propagate = True
 
 
-def run_in_a_flow(scheduler: Scheduler, listener: Listener, asked: Sequence[str]) -> None:
-    """Run the stages as a flow, of the targets that were `asked` for.
+def _drain() -> None:
+    EventsWorker.drain_all(timeout=DRAIN_SECONDS)
+    APILogWorker.drain_all(timeout=DRAIN_SECONDS)
+
+
+def run_in_a_flow(
+    scheduler: Scheduler,
+    listener: Listener,
+    asked: Sequence[str],
+    metrics: Callable[[Report], list[dict[str, Any]]],
+) -> None:
+    """Run the stages as a flow, of the targets that were `asked` for; `metrics` reads those of the end.
 
     The server may go away in the middle: the stages run on, and are recorded.
 
@@ -98,7 +100,7 @@ def run_in_a_flow(scheduler: Scheduler, listener: Listener, asked: Sequence[str]
     def repro(targets: list[str], flags: dict[str, Any]) -> "State[Any]":  # noqa: ARG001
         try:
             with _watched(scheduler):
-                return run_as_tasks(scheduler, listener)
+                return run_as_tasks(scheduler, listener, metrics)
         except BaseException as error:
             # Who has left is not kept for minutes by Prefect's tries.
             hasty.enter_context(temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}))
@@ -152,4 +154,4 @@ def _watched(scheduler: Scheduler) -> Iterator[None]:
 def _refused(error: Exception) -> str:
     if isinstance(error, HTTPStatusError):
         return refusal(error)
-    return f"{one_line(error)}; start that server, or unset PREFECT_API_URL to have one for this run"
+    return f"{one_line(error)}; start that server: --pools needs it"

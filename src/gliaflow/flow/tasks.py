@@ -1,10 +1,14 @@
 """The stages of a run as tasks of a Prefect flow."""
 
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import State, TaskRunResult
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
@@ -15,10 +19,10 @@ from prefect.utilities.annotations import quote
 from gliaflow.core.graph import Stage
 from gliaflow.core.job import Work
 from gliaflow.core.ports import Listener
-from gliaflow.core.report import Message, Outcome, StageResult
+from gliaflow.core.report import Message, Outcome, Report, StageResult
 from gliaflow.core.scheduler import Scheduler
-from gliaflow.errors import UserError, one_line
-from gliaflow.flow import artifacts
+from gliaflow.errors import CommandFailed, UserError, one_line
+from gliaflow.export.artifacts import artifacts
 
 LINES = "lines"  # the logger of what stages print themselves, below Prefect's own
 
@@ -36,7 +40,9 @@ def stage_task(work: Work) -> "State[Any]":
 def state_of(result: StageResult) -> "State[Any]":
     """What Prefect calls the end of a stage."""
     if result.outcome is Outcome.FAILED:
-        return Failed(message="\n".join([result.why, *result.tail]))
+        error, tail = result.error, result.tail
+        why = error.ending if tail and type(error) is CommandFailed else result.why  # its cause is one of the lines
+        return Failed(message="\n".join([why, *tail]))
     if result.outcome is Outcome.SKIPPED:
         return Cancelled(name="Skipped", message=result.why)
     if result.outcome is Outcome.RUN:
@@ -44,8 +50,10 @@ def state_of(result: StageResult) -> "State[Any]":
     return Completed(name="Cached", message=result.outcome.value)
 
 
-def run_as_tasks(scheduler: Scheduler, listener: Listener) -> "State[Any]":
-    """The body of a flow: every stage a task, then what came of them as artifacts.
+def run_as_tasks(
+    scheduler: Scheduler, listener: Listener, metrics: Callable[[Report], list[dict[str, Any]]]
+) -> "State[Any]":
+    """The body of a flow: every stage a task, then what came of them as artifacts; `metrics` reads those of the end.
 
     Raises:
         UserError: the flow's task runner is none of threads.
@@ -71,7 +79,9 @@ def run_as_tasks(scheduler: Scheduler, listener: Listener) -> "State[Any]":
 
     report = scheduler.run(dispatch)
     try:
-        artifacts.publish(report.results, Path(), any(stage.metrics for stage in scheduler.graph.stages))
+        with get_client(httpx_settings={}, sync_client=True) as client:  # of its own, in an async flow as well
+            for one in artifacts(report.results, metrics(report), Path(), None):
+                client.create_artifact(ArtifactCreate(**asdict(one), flow_run_id=context.flow_run.id))
     except Exception as error:  # the stages are done and recorded, whatever becomes of the tables
         listener.hear(Message(f"no artifacts in Prefect: {one_line(error)}"))
     if report.failed:

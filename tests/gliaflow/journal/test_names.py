@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gliaflow.core.options import Options
-from gliaflow.flow.names import Place, parameters, place
+from gliaflow.journal.names import Place, parameters, place
 from gliaflow.machine.git import WHO, git
 
 

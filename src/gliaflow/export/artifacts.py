@@ -1,0 +1,103 @@
+"""What a run left, as Prefect's artifacts: tables of stages and metrics, and figures."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from gliaflow.core.report import StageResult
+
+PICTURE = ".png"
+FIGURES_SHOWN = 24  # of a run
+FIGURE_BYTES = 1 << 20  # that one may have
+FOLDER = ".dir"  # the end of DVC's hash of a folder
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One artifact, as Prefect's server takes it."""
+
+    key: str
+    type: str
+    """`table` or `markdown`."""
+    data: str
+    """A table as JSON, or the text."""
+    description: str
+
+
+def artifacts(
+    results: Iterable[StageResult], metrics: list[dict[str, Any]], root: Path, cache: Path | None
+) -> Iterator[Artifact]:
+    """The artifacts of a run in the folder `root` whose data DVC keeps in `cache`: of what is there, no more."""
+    results = list(results)
+    yield Artifact("stages", "table", json.dumps([_stage(one) for one in results]), "What became of each stage")
+    if metrics:
+        yield Artifact("metrics", "table", json.dumps(metrics), "Metrics, and their change since HEAD")
+    made = {path: value for one in results if one.outcome.reproduced for path, value in one.outputs.items()}
+    if shown := [_picture(*one) for one in figures(made, root, cache)]:
+        yield Artifact("figures", "markdown", "\n\n".join(shown), "Figures")
+
+
+def figures(outputs: Mapping[str, str], root: Path, cache: Path | None = None) -> Iterator[tuple[str, bytes]]:
+    """The pictures among outputs, path → hash, not too many and none too large: each with its path.
+
+    They are as the run left them: read from the cache, or from the workspace if they are still the same there.
+    """
+    every = (one for path, value in outputs.items() for one in _files(path, value, root, cache))
+    pictures = ((path, value) for path, value in every if path.endswith(PICTURE))
+    found = ((path, _bytes(root / path, value, cache)) for path, value in pictures)
+    yield from islice(((path, data) for path, data in found if data is not None), FIGURES_SHOWN)
+
+
+def _files(path: str, value: str, root: Path, cache: Path | None) -> Iterator[tuple[str, str]]:
+    """The files of an output, each with its hash; none of one that nobody can list any more."""
+    if not value.endswith(FOLDER):
+        yield path, value
+        return
+    listing = _cached(value, cache)
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        text = listing.read_bytes() if listing else b""
+        for entry in json.loads(text):
+            yield f"{path}/{entry['relpath']}", str(entry["md5"])
+        return
+    for file in sorted((root / path).rglob(f"*{PICTURE}")):  # an output that DVC does not cache
+        with suppress(OSError):
+            if file.stat().st_size <= FIGURE_BYTES:
+                yield file.relative_to(root).as_posix(), _md5(file.read_bytes())
+
+
+def _bytes(path: Path, value: str, cache: Path | None) -> bytes | None:
+    for file in (_cached(value, cache), path):
+        with suppress(OSError):
+            if file and file.stat().st_size <= FIGURE_BYTES:
+                data = file.read_bytes()
+                if _md5(data) == value:
+                    return data
+    return None
+
+
+def _cached(value: str, cache: Path | None) -> Path | None:
+    return cache / value[:2] / value[2:] if cache else None
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _stage(result: StageResult) -> dict[str, Any]:
+    return {
+        "stage": result.address,
+        "outcome": result.outcome.value,
+        "seconds": round(result.seconds, 1),
+        "why": result.why,
+        "outputs": ", ".join(f"{path} {value[:8]}" for path, value in result.outputs.items()),
+    }
+
+
+def _picture(path: str, data: bytes) -> str:
+    return f"**{path}**\n\n![{path}](data:image/png;base64,{base64.b64encode(data).decode()})"
