@@ -22,8 +22,17 @@ help:  ## what there is to make
 install: $(READY)  ## the environment alone
 
 run: $(READY)  ## the whole pipeline on the parameters in params.yaml, then one table of all metrics
-	$(BIN)/gliaflow repro
-	$(BIN)/gliaflow metrics
+	@$(BIN)/gliaflow repro && $(BIN)/gliaflow metrics; ended=$$?; $(TELL_WHAT_CHANGED); \
+		echo "To see this run in a browser, with its stages and their lines: $(BIN)/gliaflow ui"; exit $$ended
+
+# What git keeps of a run, where it is not as committed; and what it was made of, if that is not either.
+MADE := dvc.lock results
+GIVEN := dvc.yaml params.yaml requirements.lock stages
+DIFFERING = $$(git diff --name-only HEAD -- $(1) 2>/dev/null | paste -s -d ' ' -)
+TELL_WHAT_CHANGED = made="$(call DIFFERING,$(MADE))"; given="$(call DIFFERING,$(GIVEN))"; [ -z "$$made" ] || echo \
+	"note: no longer as committed: $$made. $${given:+You changed $$given. }Another kind of processor also gives" \
+	"trained weights other bits, and so what follows from them; that is no fault." \
+	"To keep these files: git commit $(MADE). To drop them until the next run: git restore $(MADE)"
 
 # The engine's tests run in an environment and a folder without stages/ and flows/. Beside them run those of the
 # project, and after these TensorFlow's, since it and torch abort in one process. Each part waits for much, so several

@@ -29,6 +29,17 @@ def staged(*outputs: Path) -> Iterator[tuple[Path, ...]]:
             _remove(partial)
 
 
+@contextmanager
+def growing(*outputs: Path) -> Iterator[None]:
+    """Let `outputs` grow in their place while the block runs, for whoever watches; if it raises, remove them."""
+    try:
+        yield
+    except BaseException:
+        for output in outputs:
+            _remove(output)
+        raise
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

@@ -15,7 +15,6 @@ from typing import Annotated
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from tqdm import tqdm
 
 from stages.atomic import staged
 from stages.command import run
@@ -23,6 +22,7 @@ from stages.errors import BadInput, Refused
 from stages.lgg.source import kaggle
 from stages.lgg.source.synthetic import sample_archive
 from stages.params import STRICT_KEYS, load
+from stages.progress import BYTES, progress
 
 STATE = Path(".state/lgg-download")
 
@@ -82,10 +82,10 @@ def _place_copy(params: DownloadParams, source: Path, archive: Path) -> None:
     if not _is_zip(source):
         raise BadInput(f"{source}: not a zip archive; set lgg.download.source to another")
     _check_sum(source, params.sha256, "correct it or set lgg.download.source to another archive")
-    bar = tqdm(total=source.stat().st_size, unit="B", unit_scale=True, desc="copy", disable=None, delay=2)
-    with staged(archive) as (new,), source.open("rb") as reader, new.open("wb") as writer, bar:
+    shown = progress("copy", source.stat().st_size, BYTES)
+    with staged(archive) as (new,), source.open("rb") as reader, new.open("wb") as writer, shown as bar:
         while chunk := reader.read(1 << 20):
-            bar.update(writer.write(chunk))
+            bar.add(writer.write(chunk))
 
 
 def _is_zip(path: Path) -> bool:

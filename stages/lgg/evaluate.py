@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
-from tqdm import tqdm
 
 from stages.atomic import staged
 from stages.command import run
@@ -33,6 +32,7 @@ from stages.lgg.unet.augment import scale_intensity
 from stages.lgg.unet.checkpoint import load_unet
 from stages.lgg.unet.network import UNet
 from stages.params import STRICT_KEYS, load
+from stages.progress import progress
 
 
 def _known(checkpoint: object) -> object:
@@ -62,11 +62,14 @@ def evaluate(unet: UNet, images: Array, masks: Array, slices: pd.DataFrame, para
         BadInput: the network gives something else than numbers.
     """
     stacks = []
-    for patient, stack in tqdm(slices.groupby("patient", sort=False), unit="patient", disable=None):
-        logits = _predict(unet, images[stack["slice"]], params.batch)[:, 0]  # S H W
-        if not logits.isfinite().all():
-            raise BadInput(f"checkpoint {params.checkpoint}: no finite numbers for {patient}; train it again")
-        stacks.append(score_stack(stack, logits, masks[stack["slice"]] == 1, params.threshold))
+    groups = slices.groupby("patient", sort=False)
+    with progress("score", len(groups), "patient") as bar:
+        for patient, stack in groups:
+            logits = _predict(unet, images[stack["slice"]], params.batch)[:, 0]  # S H W
+            if not logits.isfinite().all():
+                raise BadInput(f"checkpoint {params.checkpoint}: no finite numbers for {patient}; train it again")
+            stacks.append(score_stack(stack, logits, masks[stack["slice"]] == 1, params.threshold))
+            bar.add()
     scores = gather(stacks)
     setting = {
         "checkpoint": params.checkpoint,

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -25,7 +25,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from tqdm import tqdm
 
 from stages.atomic import staged
 from stages.command import run
@@ -34,6 +33,7 @@ from stages.lgg.scans.archive import DUPLICATE, Archive, open_archive
 from stages.lgg.scans.resize import average, majority
 from stages.lgg.tables import write_table
 from stages.params import STRICT_KEYS, load
+from stages.progress import Progress, progress
 
 Pixels = NDArray[np.uint8]
 
@@ -58,9 +58,8 @@ def pack(archive: Archive, side: int, images: Pixels, masks: Pixels, threads: in
     """
     size, n, stopped = images.shape[1], len(archive.slices), Event()
     found: list[list[str]] = [[] for _ in range(n)]
-    bar = tqdm(total=n, desc="pack", unit=" slices", disable=None)
 
-    def fill(first: int) -> None:
+    def fill(first: int, bar: Progress) -> None:
         for row in range(first, n, threads):
             if stopped.is_set():
                 return
@@ -69,13 +68,13 @@ def pack(archive: Archive, side: int, images: Pixels, masks: Pixels, threads: in
                 images[row] = average(_read(archive, scan.image, (side, side, 3)), size)
             with _noting(found[row]):
                 masks[row] = majority(_tumour(archive, scan.mask, side), size)
-            bar.update()
+            bar.add()
 
     # zlib, zip's CRC-32 and numpy's copies let go of the GIL. A task a thread, not a slice: Ctrl-C within the pool's
     # `submit` can leave a lock taken that its threads then wait for.
-    with bar, ThreadPoolExecutor(threads) as pool:
+    with progress("pack", n, "slice") as bar, ThreadPoolExecutor(threads) as pool:
         try:
-            list(pool.map(fill, range(threads)))
+            list(pool.map(fill, range(threads), repeat(bar)))
         finally:
             stopped.set()  # else Ctrl-C would wait for all slices
     if problems := list(chain.from_iterable(found)):

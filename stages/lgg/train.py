@@ -9,7 +9,7 @@ uint8; drawing by weight, scaling, augmentation and losses happen there, and no 
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -21,7 +21,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor
 
-from stages.atomic import staged
+from stages.atomic import growing, staged
 from stages.board import board
 from stages.command import run
 from stages.errors import BadInput, BadParameters
@@ -32,6 +32,7 @@ from stages.lgg.unet.augment import Augmentation, augment, scale_intensity
 from stages.lgg.unet.losses import segmentation_loss
 from stages.lgg.unet.network import Network, UNet
 from stages.params import STRICT_KEYS, load
+from stages.progress import progress
 
 FILES = ("images.npy", "masks.npy", "slices.csv", "split.csv", "weights.csv")
 THRESHOLD = 0.5  # probability from which a pixel counts as tumour in the curve of the validation Dice
@@ -94,11 +95,13 @@ def train(
     validation: Slices,
     params: TrainParams,
     state: dict[str, Any] | None = None,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Iterator[Epoch]:
     """Yield an `Epoch` as each ends; given the `state` of an earlier one, only those that follow it.
 
     Every draw of an epoch comes from the seed and the epoch's number alone, so the epochs are the same bits
     whether or not training was broken off between them. `weights` are the probabilities of the training slices.
+    `on_step` is called at each step of an epoch, which a GPU may not have ended by then.
 
     Raises:
         BadParameters: the loss is no longer a number.
@@ -106,7 +109,7 @@ def train(
     device = training.images.device
     with _seeded(params.seed, 0, device):
         unet = UNet(params.network).to(device).to(memory_format=torch.channels_last)
-    steps = math.ceil(len(weights) / params.batch)
+    steps = _steps(weights, params)
     optim, schedule = optimizer.build(unet, params.optimizer, params.epochs * steps)
     cumulative = torch.from_numpy(np.cumsum(weights)).to(device)  # N float64
     if state:
@@ -127,11 +130,17 @@ def train(
                 optim.step()
                 schedule.step()
                 sums += torch.stack([loss, *parts]).detach()
+                on_step()
         metrics = _named("train", sums / len(drawn)) | _validate(unet, validation, params)
         if not all(math.isfinite(metrics[name]) for name in ("train/loss", "validation/loss")):
             raise BadParameters(f"the loss is no number in epoch {number}: lower lgg.train.optimizer.learning_rate")
         states = {"unet": unet.state_dict(), "optimizer": optim.state_dict(), "schedule": schedule.state_dict()}
         yield Epoch(metrics, states | {"epoch": number})
+
+
+def _steps(weights: NDArray[np.float64], params: TrainParams) -> int:
+    """How many steps an epoch has."""
+    return math.ceil(len(weights) / params.batch)
 
 
 @contextmanager
@@ -242,19 +251,20 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
     """
     from dvclive import Live
     from tensorboardX import SummaryWriter
-    from tqdm import tqdm
 
     params = load(TrainParams, "lgg.train")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _make_exact(params)
     training, weights, validation = _load(data, params.network, device)
+    steps = _steps(weights, params)
     key = resume.key(params, [data / name for name in FILES], device)
     with (
-        resume.open_progress(Path(".state/lgg-train") / key, params.network, keep_all=params.keep == "all") as progress,
+        resume.open_progress(Path(".state/lgg-train") / key, params.network, keep_all=params.keep == "all") as kept,
         # Curves grow while training goes on, for `dvc plots show`; so they are not staged as the weights are.
+        growing(curves / "metrics.json", curves / "plots" / "metrics"),
         Live(str(curves), dvcyaml=None, save_dvc_exp=False, report=None) as live,
         SummaryWriter(str(board("lgg-train", "lgg")), purge_step=0) as writer,
-        tqdm(total=params.epochs, initial=len(progress.history), unit="epoch", disable=None) as bar,
+        progress("train", params.epochs * steps, "step", done=len(kept.history) * steps) as bar,
     ):
 
         def log(metrics: resume.Metrics) -> None:
@@ -263,18 +273,18 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
                 writer.add_scalar(name, value, live.step + 1)
             live.next_step()
 
-        for metrics in progress.history:
+        for metrics in kept.history:
             log(metrics)
-        for epoch in _until_memory_ends(train(training, weights, validation, params, progress.state)):
-            progress.save(epoch.metrics, epoch.state)
+        for epoch in _until_memory_ends(train(training, weights, validation, params, kept.state, bar.add)):
+            kept.save(epoch.metrics, epoch.state)
             log(epoch.metrics)
-            bar.update()
-            bar.set_postfix(
-                {name: f"{value:.3f}" for name, value in epoch.metrics.items() if name.endswith(("/loss", "mean"))}
+            shown = {name: value for name, value in epoch.metrics.items() if name.endswith(("/loss", "mean"))}
+            bar.add(
+                0, f"epoch {len(kept.history)}: {', '.join(f'{name} {value:.3f}' for name, value in shown.items())}"
             )
         with staged(model) as (folder,):
-            progress.export(folder)
-        progress.discard()
+            kept.export(folder)
+        kept.discard()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from stages.atomic import staged
+from stages.atomic import growing, staged
 from stages.board import board
 from stages.command import run
 from stages.errors import BadParameters
@@ -113,6 +113,7 @@ def main(digits: Path, *, model: Path, curves: Path) -> None:
     with (
         staged(model) as (path,),
         # Curves grow while training goes on, for whoever watches; so they are not staged as the model is.
+        growing(curves / "metrics.json", curves / "plots" / "metrics"),
         Live(str(curves), dvcyaml=None, save_dvc_exp=False, report=None) as live,
         writer.as_default(),
     ):

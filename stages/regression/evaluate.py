@@ -4,9 +4,12 @@ In: points.csv and the weights of the model. Out: metrics (JSON) and a folder of
 and test points are the same, which every metric's name says. Slopes, intercepts and σ are dimensionless, negative
 log-likelihoods (NLL) are in nats a point. The model of constant noise has σ = 1 by definition, whatever the noise, so
 only its line is to be compared; least squares takes the root mean square of its residuals for σ.
+
+A fit that falls short is judged, and the user warned, but it is scored like any other: so it can be compared.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +20,7 @@ from pydantic.dataclasses import dataclass
 
 from stages.atomic import staged
 from stages.command import run
-from stages.errors import UserError
+from stages.errors import BadInput
 from stages.params import STRICT_KEYS, load
 from stages.regression import models
 from stages.regression.bayes import least_squares, log_likelihood
@@ -25,6 +28,9 @@ from stages.regression.points import Noise, Positive, read_points
 
 SLOPE_TOLERANCE = 0.1
 INTERCEPT_TOLERANCE = 0.3
+PREFIX = "training_points_"
+FITS = f"{PREFIX}fit_is_good"
+"""The metric that holds the verdict."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
@@ -44,15 +50,16 @@ class EvaluateParams:
 def evaluate(noise: Noise, points: pd.DataFrame, model: Any) -> dict[str, float]:
     """The metrics of `model`; for growing noise also whether its σ rises with x, and from what to what.
 
-    The line of constant noise must be within 0.1 in slope and 0.3 in intercept of least squares, which is its maximum
-    likelihood. With growing noise σ must rise, and the NLL be below that of least squares.
-
     Raises:
-        UserError: the fit falls short of that.
+        BadInput: the model gives something else than numbers.
     """
     x, y = points["x"].to_numpy(), points["y"].to_numpy()
     mean, sigma = models.predict(model, x)
     line, least = models.line(model), least_squares(x, y)
+    if not np.isfinite([*line, *mean, *sigma]).all():
+        raise BadInput(
+            f"{noise} noise: no finite numbers, the model's line is {line.slope}·x + {line.intercept}; train it again"
+        )
     least_mean = least.slope * x + least.intercept
     least_sigma = np.sqrt(np.mean((y - least_mean) ** 2))
     metrics = {
@@ -67,13 +74,17 @@ def evaluate(noise: Noise, points: pd.DataFrame, model: Any) -> dict[str, float]
     }
     if noise == "growing":
         metrics |= {"sigma_first": sigma[0], "sigma_last": sigma[-1], "sigma_rises": bool(sigma[0] < sigma[-1])}
-    if shortfall := _shortfall(noise, metrics):
-        raise UserError(f"{noise} noise: {shortfall}; raise regression.train.epochs or change its learning_rate")
-    return {"training_points": len(points), **{f"training_points_{name}": value for name, value in metrics.items()}}
+    named = {f"{PREFIX}{name}": value for name, value in metrics.items()}
+    return {"training_points": len(points), **named, FITS: shortfall(noise, named) is None}
 
 
-def _shortfall(noise: Noise, metrics: dict[str, float]) -> str | None:
-    """What the fit lacks, if anything."""
+def shortfall(noise: Noise, metrics: dict[str, float]) -> str | None:
+    """What the fit with these `metrics` lacks, if anything.
+
+    The line of constant noise must be within 0.1 in slope and 0.3 in intercept of least squares, which is its maximum
+    likelihood. With growing noise σ must rise, and the NLL be below that of least squares.
+    """
+    metrics = {name.removeprefix(PREFIX): value for name, value in metrics.items()}
     if noise == "constant":
         slope, intercept = metrics["slope_difference"], metrics["intercept_difference"]
         if abs(slope) <= SLOPE_TOLERANCE and abs(intercept) <= INTERCEPT_TOLERANCE:
@@ -109,6 +120,9 @@ def main(noise: Noise, points: Path, model: Path, *, metrics: Path, figures: Pat
         drawing.save(drawing.points(noise, table), figures_partial / "points.png")
         drawing.save(drawing.fit(noise, table, mean, sigma), figures_partial / "fit.png")
         drawing.save(drawing.priors(noise, table, order, priors), figures_partial / "priors.png")
+    if lack := shortfall(noise, results):
+        advice = "raise regression.train.epochs or change its learning_rate"
+        print(f"warning: {noise} noise: {lack}; {FITS} is false; {advice}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,10 @@ def priors(noise: Noise, table: pd.DataFrame, order: NDArray[np.int64], slope_sd
     highest = bayes.mode(likelihood).slope
     grid = _grid(highest, bayes.spread(likelihood).slope)
     figure = Figure(figsize=(5 * len(slope_sds), 4.5), layout="constrained")
-    figure.suptitle(f"What is believed of the slope as the points arrive, {noise} noise")
+    known = (
+        f"Not of the trained model: the noise is known, the intercept's prior flat or of standard deviation {BROAD:g}"
+    )
+    figure.suptitle(f"What is believed of the slope as the points arrive, {noise} noise\n{known}")
     panels = figure.subplots(1, len(slope_sds), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (name, sd) in zip(panels, slope_sds.items(), strict=True):
         _densities(axes, seen, sd, grid)

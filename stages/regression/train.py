@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from tqdm import tqdm
 
 from stages.atomic import staged
 from stages.board import board
 from stages.command import run
 from stages.errors import UserError
 from stages.params import STRICT_KEYS, load
+from stages.progress import progress
 from stages.regression import models
 from stages.regression.models import tf, tf_keras
 from stages.regression.points import Noise, read_points
@@ -97,15 +97,19 @@ def main(noise: Noise, points: Path, *, model: Path, curves: Path) -> None:
     run_folder = board(f"regression-train@{noise}", "regression")
     with staged(model, curves, run_folder) as (model_partial, curves_partial, run_partial):
         writer = tf.summary.create_file_writer(str(run_partial))
-        bar = tqdm(total=params.epochs, desc=f"{noise} noise", unit="epoch", disable=None)
-        with Live(str(curves_partial), dvcyaml=None, save_dvc_exp=False, report=None) as live, writer.as_default(), bar:
+        shown = progress(f"train, {noise} noise", params.epochs, "epoch")
+        with (
+            Live(str(curves_partial), dvcyaml=None, save_dvc_exp=False, report=None) as live,
+            writer.as_default(),
+            shown as bar,
+        ):
 
             def on_epoch(epoch: int, loss: float) -> None:
                 live.step = epoch
                 live.log_metric(LOSS, loss)
                 live.next_step()
                 tf.summary.scalar(LOSS, loss, step=epoch)
-                bar.update()
+                bar.add(1, f"loss {loss:.3f}")
 
             fitted = train(noise, table, params, on_epoch)
         writer.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.atomic import staged
+from stages.atomic import growing, staged
 
 
 def test_outputs_appear_together_and_whole(tmp_path: Path) -> None:
@@ -49,6 +49,23 @@ def test_a_forgotten_output_moves_none(tmp_path: Path) -> None:
     made, forgotten = tmp_path / "a", tmp_path / "b"
     with pytest.raises(FileNotFoundError), staged(forgotten, made) as (_, partial):
         partial.write_text("a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_grows_in_its_place_stays_when_all_is_well_and_goes_when_not(tmp_path: Path) -> None:
+    folder, file, unborn = tmp_path / "folder", tmp_path / "file", tmp_path / "unborn"
+
+    def grow() -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "half").touch()
+        file.touch()
+
+    with growing(folder, file, unborn):
+        grow()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    with pytest.raises(KeyboardInterrupt), growing(folder, file, unborn):
+        grow()
+        raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 

@@ -103,17 +103,25 @@ def test_the_report_names_every_models_metrics_and_the_figures(clone: Clone) -> 
 def test_the_verbs_of_dvc_work(clone: Clone) -> None:
     assert "lgg-evaluate" in clone.run("dvc", "dag").stdout
     assert "dice_per_volume_mean" in clone.run("dvc", "metrics", "show").stdout
-    clone.run("dvc", "plots", "show", "-o", "plots")
-    page = (clone.root / "plots/index.html").read_text()
+    clone.run("dvc", "plots", "show")
+    page = (clone.root / "dvc_plots/index.html").read_text()
     assert "validation" in page
     assert "predictions" in page
-    shutil.rmtree(clone.root / "plots")
+    assert "dvc_plots" not in clone.run("git", "status", "--porcelain").stdout
     clone.run("dvc", "remote", "add", "-d", "--local", "shared", str(clone.root.parent / "remote"))
     clone.run("dvc", "push")
     shutil.rmtree(clone.root / ".dvc/cache")
     shutil.rmtree(clone.root / "models")
     clone.run("dvc", "pull")
     assert clone.run("dvc", "status").stdout == "Data and pipelines are up to date.\n"
+
+
+def test_an_experiment_of_few_steps_can_be_compared(clone: Clone) -> None:
+    clone.run("dvc", "exp", "run", "-n", "one-step", "-S", "regression.train.epochs=1", "regression-evaluate@growing")
+    shown = clone.run("dvc", "metrics", "diff").stdout
+    assert "training_points_model_slope" in shown
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout")
 
 
 def test_an_experiment_changes_one_parameter(clone: Clone) -> None:

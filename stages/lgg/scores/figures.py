@@ -81,13 +81,17 @@ def masks(slices: pd.DataFrame, shown: Shown) -> Figure:
 
 
 def augmentations(slices: pd.DataFrame, shown: Shown, generator: Generator) -> Figure:
-    """One slice mapped 24 times, far beyond what training does, with the mask that was mapped with it."""
+    """One slice mapped 24 times, far beyond what training does, with the mask that was mapped with it.
+
+    So far that a mask which is left behind would be seen. The title says that training draws other maps.
+    """
     images = scale_intensity(torch.from_numpy(shown.images).permute(0, 3, 1, 2)).expand(24, -1, -1, -1)
     truth = torch.from_numpy(shown.masks)[:, None].float().expand(24, -1, -1, -1)
     where = panels.titles(slices)[0].replace("\n", ", ")
     scale, flip = 100 * EXTREME.scale, 100 * EXTREME.flip
     change = f"scale ± {scale:.0f} %, rotation ± {EXTREME.rotation_degrees:.0f}°, flip {flip:.0f} %"
-    figure = panels.new_figure(f"{where}: 24 augmentations\n{change}", 12, 9)
+    heading = f"{where}: does the mask move with its slice?\n24 maps for this picture alone: {change}"
+    figure = panels.new_figure(f"{heading}\nNot the augmentations of training: lgg.train.augment has those", 12, 9)
     moved = [tensor.numpy() for tensor in augment(images, truth, EXTREME, generator)]
     for axes, image, mask in zip(figure.subplots(4, 6).flat, *moved, strict=True):
         panels.scan(axes, image[FLAIR])

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import requests
-from tqdm import tqdm
 
 from stages.atomic import staged
+from stages.progress import BYTES, progress
 
 TIMEOUT_SECONDS = 60.0
 CHUNK_BYTES = 1 << 16
@@ -94,7 +94,7 @@ def _continue(link: str, remote: Remote, part: Path) -> None:
             start = 0  # the storage does not do ranges and sends everything
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise Fault("the storage sent other bytes than those asked for")
-        bar = tqdm(total=remote.length, initial=start, unit="B", unit_scale=True, desc="archive", disable=None)
-        with part.open("ab" if start else "wb") as file, bar:
+        shown = progress("download", remote.length, BYTES, done=start)
+        with part.open("ab" if start else "wb") as file, shown as bar:
             for chunk in response.iter_content(CHUNK_BYTES):
-                bar.update(file.write(chunk))
+                bar.add(file.write(chunk))

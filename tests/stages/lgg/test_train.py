@@ -1,8 +1,10 @@
 import dataclasses
 import itertools
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from stages.lgg.train import Epoch, Slices, TrainParams, _draw, _load, _validate
 from stages.lgg.unet import resume
 from stages.lgg.unet.checkpoint import load_tensors, load_unet, save_tensors
 from stages.lgg.unet.network import Network, UNet
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 LINE = [sys.executable, "-m", "stages.lgg.train", "data", "--model", "model", "--curves", "curves"]
@@ -211,6 +214,33 @@ def test_the_command_writes_weights_and_curves_and_leaves_no_state(workspace: Pa
     assert names == ["best.pt", "epoch-001.pt", "epoch-002.pt", "epoch-003.pt", "last.pt"]
     assert (workspace / "model/last.pt").read_bytes() == weights
     assert (workspace / "model/epoch-003.pt").read_bytes() == weights
+
+
+def test_a_log_shows_how_far_training_is(workspace: Path) -> None:
+    hurried = "import stages.progress as p; p.EVERY_SECONDS = 0; import stages.command as c, stages.lgg.train as t"
+    line = [sys.executable, "-c", f"{hurried}; c.run(t.main)", *LINE[3:]]
+    ended = subprocess.run(line, cwd=workspace, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 3 * (6 + 1)  # six steps and the end of an epoch
+    assert lines[0].startswith("train: 1 of 18 steps (6 %), 00:0")
+    assert lines[-1].startswith("train: 18 of 18 steps (100 %), 00:")
+    assert ", epoch 3: train/loss 0." in lines[-1]
+
+
+def test_ctrl_c_leaves_no_half_of_the_curves(workspace: Path) -> None:
+    write_params(workspace, epochs=100_000)
+    written = workspace / "curves/metrics.json"
+    with subprocess.Popen(LINE, cwd=workspace, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as training:
+        deadline = time.monotonic() + PATIENCE
+        while not written.exists() and training.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        training.send_signal(signal.SIGINT)
+        errors = training.communicate(timeout=PATIENCE)[1]
+    assert training.returncode == 130
+    assert errors.splitlines()[-1] == "error: interrupted; nothing half-written was left"
+    assert [path for path in (workspace / "curves").rglob("*") if path.is_file()] == []
+    assert not (workspace / "model").exists()
 
 
 def test_the_arrays_are_dealt_by_patient(workspace: Path) -> None:

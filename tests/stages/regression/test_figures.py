@@ -75,6 +75,11 @@ def test_an_improper_belief_is_not_drawn(draw: Draw) -> None:
     assert drawn[1][:-1] == ["after 0 points", "after 1 point", *drawn[0][:-1]]
 
 
+def test_the_beliefs_are_told_from_the_trained_model(draw: Draw) -> None:
+    """They know the true noise, which the model has to find."""
+    assert "Not of the trained model: the noise is known" in priors("growing", draw("growing", 1)).get_suptitle()
+
+
 def test_a_figure_is_saved_twice_as_the_same_bytes_that_name_no_software(tmp_path: Path, draw: Draw) -> None:
     for name in ("once.png", "again.png"):
         figures.save(priors("growing", draw("growing", 1)), tmp_path / name)

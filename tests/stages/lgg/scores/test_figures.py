@@ -138,6 +138,7 @@ def test_augmentations_are_24_different_maps_of_one_slice(case: Case) -> None:
     images = np.stack([shown_in(axes) for axes in figure.axes])
     assert len(np.unique(images.reshape(24, -1), axis=0)) == len(images) == 24
     assert "scale ± 20 %, rotation ± 90°, flip 50 %" in figure.get_suptitle()
+    assert "Not the augmentations of training: lgg.train.augment has those" in figure.get_suptitle()
 
 
 def test_predictions_are_thresholded_and_carry_the_losses_of_their_slice(case: Case) -> None:
