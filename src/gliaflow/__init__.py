@@ -8,9 +8,10 @@ The floors, an import goes only downwards:
     api                              the functions of this package
     hosts                            stages on the hosts of a work pool: the side of the caller
     flow | workspace | versioning    Prefect; a DVC workspace; data versions
-    store                            DVC's cache, run-cache and remotes
+    export | lockfiles               what journals hold, sent to Prefect; dvc.lock and .gitignore, byte for byte
+    memo | store | journal           what DVC hashes, once; its cache, run-cache and remotes; what runs told
     machine                          this host: slots, processes, git
-    relay                            passes events to listeners
+    relay | terminal                 passes events to listeners; what terminals show
     core                             the scheduler and its doors
     errors                           what can go wrong for a user
 """
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
         Message,
         Outcome,
         Report,
+        Retry,
+        RunBegan,
+        RunStopped,
         StageEnded,
         StageResult,
         Summary,
@@ -52,7 +56,7 @@ _NAMES = {
     "core.ports": ["Executor", "Listener"],
     "core.report": [
         *["Change", "Outcome", "Report", "StageResult"],
-        *["Began", "Event", "Line", "Message", "StageEnded", "Summary"],
+        *["Began", "Event", "Line", "Message", "Retry", "RunBegan", "RunStopped", "StageEnded", "Summary"],
     ],
     "errors": ["BadInput", "CommandFailed", "GliaflowError", "NotReproduced", "TransientError", "UserError"],
     "store.transfer": ["Transfer"],
@@ -78,6 +82,9 @@ __all__ = [
     "Options",
     "Outcome",
     "Report",
+    "Retry",
+    "RunBegan",
+    "RunStopped",
     "StageEnded",
     "StageResult",
     "Summary",

@@ -1,27 +1,30 @@
 """What gliaflow does, as functions: the one place that puts its rooms together."""
 
-import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-
-from dvc.exceptions import DvcException
 
 from gliaflow.core import explain
 from gliaflow.core.explain import Forecast
 from gliaflow.core.graph import Graph
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Executor, Listener
-from gliaflow.core.report import Message, Outcome, Report, StageResult, Summary
+from gliaflow.core.report import Measured, Message, Outcome, Report, RunBegan, StageResult, Summary
 from gliaflow.core.scheduler import Scheduler
-from gliaflow.errors import UserError
+from gliaflow.errors import GliaflowError, TransientError, UserError
+from gliaflow.export.configured import THIS_MACHINE, Server, configured
+from gliaflow.export.keeping import Several, kept
+from gliaflow.journal.folder import folder, home
+from gliaflow.journal.seconds import last
 from gliaflow.machine.local import LocalExecutor
 from gliaflow.machine.retry import retry
+from gliaflow.machine.slots import usable_cpus
 from gliaflow.relay import Relay
+from gliaflow.terminal.pseudo import Shown
 
 if TYPE_CHECKING:
     from gliaflow.store.transfer import Transfer
@@ -45,11 +48,13 @@ def reproduce(
     listener: Listener | None = None,
     fallback: bool = False,
     prefect: bool = True,
+    live: bool = False,
 ) -> Report:
     """Run what changed, independent stages side by side, and leave what `dvc repro` leaves.
 
-    Inside a Prefect flow the stages become tasks of it, else of a flow of their own. When no stage changed there is no
-    flow. The working directory is `root` until the end.
+    Inside a Prefect flow the stages become tasks of it. Else a run in which something has to be done keeps a journal,
+    for `gliaflow ui`; a configured Prefect server is told of the run while it goes on. What that server does has no
+    influence on the stages. The working directory is `root` until the end.
 
     Args:
         root: The folder to run in, as `dvc --cd`.
@@ -60,7 +65,8 @@ def reproduce(
             the first that accepts it.
         listener: Hears what the run tells as it goes.
         fallback: Run every stage through `dvc repro -s`, for a DVC whose internals moved.
-        prefect: Have Prefect keep the run; without, stages run in threads of this process and nothing is kept.
+        prefect: Tell the configured Prefect server of the run, if there is one.
+        live: Start the Prefect server of this machine, if none is configured, and show the run there from the start.
 
     Returns:
         What became of each stage; also where stages failed.
@@ -70,7 +76,7 @@ def reproduce(
         TransientError: the run was cancelled.
     """
     with dvc_errors():
-        return run(root, targets, options, jobs, executors, listener, fallback, prefect)
+        return run(root, targets, options, jobs, executors, listener, fallback, prefect, live)
 
 
 def status(
@@ -106,6 +112,7 @@ def run(
     listener: Listener | None = None,
     fallback: bool = False,
     prefect: bool = True,
+    live: bool = False,
 ) -> Report:
     """As `reproduce`, with DVC's own errors where a dvc.yaml is broken."""
     if jobs is not None and jobs < 1:
@@ -120,19 +127,57 @@ def run(
         if executors and workspace.options.interactive:
             raise UserError("--pools asks nobody: unset core.interactive in DVC's config")
         ready = [_executor(one) if isinstance(one, str) else one for one in executors]
-        if not prefect and any(one.travels for one in ready):
+        if any(one.travels for one in ready) and not prefect:
             raise UserError("stages are sent to other hosts through Prefect; leave --no-prefect out")
-        scheduler = Scheduler(workspace, graph, [*ready, LocalExecutor(jobs)], relay)
+        alone = workspace.options.serial or graph.is_chain or (jobs or usable_cpus()) == 1
+        terminal = listener.terminal if isinstance(listener, Shown) else None
+        here = LocalExecutor(jobs, stdin=alone and not _in_a_flow(), terminal=terminal)
+        heard: list[Listener] = [relay]
+        where = folder(Path())
+        seconds = last(where) if where else {}
+        scheduler = Scheduler(workspace, graph, [*ready, here], Several(heard), seconds=seconds)
         if not _in_a_flow() and scheduler.nothing_to_do():
             relay.hear(Message(UP_TO_DATE))
             report = _all_unchanged(graph)
-        elif prefect:
-            _run(scheduler, relay, asked)
-            report = scheduler.report
-        else:
-            report = scheduler.run()
-        relay.hear(Summary(report))
-    return report
+            relay.hear(Summary(report))
+            return report
+        pools = any(one.travels for one in ready)
+        with _kept(workspace, scheduler, relay, pools, prefect, live) as journal:
+            heard += journal
+            _run(scheduler, Several(heard), asked, pools)
+        return scheduler.report
+
+
+@contextmanager
+def _kept(
+    workspace: "Workspace | Fallback", scheduler: Scheduler, relay: Listener, pools: bool, prefect: bool, live: bool
+) -> Iterator[list[Listener]]:
+    """The listeners that keep a run which has something to do."""
+    where, own = folder(Path()), home()
+    with ExitStack() as stack:
+        server = None
+        if prefect and not (pools or _in_a_flow()):
+            server = stack.enter_context(_server(own, relay, live))
+        facts = {"cache": workspace.cache, "flow_run": pools or _in_a_flow()}
+
+        def say(text: str) -> None:
+            relay.hear(Message(text))
+
+        yield [stack.enter_context(kept(where, own, facts, _tags(), server, say, scheduler.cancel))] if where else []
+
+
+@contextmanager
+def _server(own: Path, relay: Listener, live: bool) -> Iterator[tuple[str, Server] | None]:
+    """The server that is told of a run, and what it is called in the marks of journals."""
+    server = configured()
+    if server or not live:
+        yield (server.url, server) if server else None
+        return
+    from gliaflow.flow.server import shared
+
+    with shared(own, lambda: relay.hear(Message("starting a Prefect server to show this run"))) as url:
+        relay.hear(Message(f"this run is shown at {url.removesuffix('/api')}"))
+        yield THIS_MACHINE, Server(url)
 
 
 def foresee(root: Path | str, targets: Iterable[str] | str, options: Options) -> list[Forecast]:
@@ -184,29 +229,64 @@ def _in_a_flow() -> bool:
     return bool(context and context.FlowRunContext.get())
 
 
-def _run(scheduler: Scheduler, listener: Listener, asked: Sequence[str]) -> None:
-    from gliaflow.flow.tasks import run_as_tasks  # a second of imports, for those who have something to do
+def _tags() -> list[str]:
+    """Those with which the caller has Prefect mark all that runs in a block."""
+    context = sys.modules.get("prefect.context")
+    return sorted(context.TagsContext.get().current_tags) if context else []
 
+
+def _run(scheduler: Scheduler, listener: Listener, asked: Sequence[str], pools: bool) -> None:
+    """Run the stages: in threads of this process, or, where there is a flow or other hosts, as Prefect's tasks."""
+
+    def metrics(report: Report) -> list[dict[str, Any]]:
+        found = _metrics(scheduler.graph, report)
+        listener.hear(Measured(found))
+        return found
+
+    listener.hear(RunBegan(scheduler.graph, asked, scheduler.options))
     if _in_a_flow():
-        run_as_tasks(scheduler, listener)
-    else:
+        from gliaflow.flow.tasks import run_as_tasks
+
+        run_as_tasks(scheduler, listener, metrics)
+    elif pools:
         from gliaflow.flow.session import api, run_in_a_flow
 
-        if gc.get_freeze_count():
-            gc.freeze()  # what was imported just now, too
-        with api(listener):
-            run_in_a_flow(scheduler, listener, asked)
+        with api():
+            run_in_a_flow(scheduler, listener, asked, metrics)
+    else:
+        try:
+            metrics(scheduler.run())
+        except InterruptedError:
+            if not scheduler.cancelled:
+                raise
+            raise TransientError("cancelled in Prefect; the next run carries on") from None
+    listener.hear(Summary(scheduler.report))
+
+
+def _metrics(graph: Graph, report: Report) -> list[dict[str, Any]]:
+    """The metrics of the workspace, and their change since HEAD, if a stage may have changed any."""
+    reproduced = set(report.reproduced)
+    if any(stage.metrics and stage.address in reproduced for stage in graph.stages):
+        with suppress(UserError, ImportError):  # the stages are done and recorded, whatever becomes of a table
+            from gliaflow.store.metrics import changes
+
+            return changes(Path())
+    return []
 
 
 @contextmanager
 def dvc_errors() -> Iterator[None]:
-    """Raise UserError where DVC raises an error of its own."""
+    """Raise UserError where DVC raises an error of its own, or stumbles over a value in the user's files."""
     try:
         yield
-    except DvcException as error:
-        from gliaflow.store.repository import in_words
+    except GliaflowError:
+        raise
+    except Exception as error:
+        from gliaflow.words.errors import words
 
-        raise UserError(in_words(error)) from error
+        if told := words(error):
+            raise UserError(told) from error
+        raise
 
 
 def push(

@@ -147,7 +147,7 @@ def test_what_is_pulled_from_nowhere(done: Project) -> None:
 def test_a_command_that_only_the_shell_misses(done: Project) -> None:
     done.pipeline({"split": GOOD["split"] | {"cmd": "true && nosuchprogram"}})
     ended = done.flow(expect=2)
-    assert "a command of it was not found" in ended.stderr
+    assert "there is no command 'nosuchprogram'; install it or change `cmd:`" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
 

@@ -97,7 +97,7 @@ def test_without_keep_going_siblings_finish_and_nothing_new_starts(project: Proj
     assert lock(project) == {}  # as `dvc repro` leaves it, which had stopped before
     assert "after-bad: skipped: 'bad' failed" in ended.stdout
     assert "after-sibling: skipped: 'bad' failed" in ended.stdout
-    assert ended.stderr == "error: failed to reproduce 'bad': failed to run: sleep 0.5; exit 1, exited with 1\n"
+    assert ended.stderr == "error: failed to reproduce 'bad': exited with 1: sleep 0.5; exit 1\n"
     project.pipeline(FAILING | {"bad": FAILING["bad"] | {"cmd": "touch bad.txt"}})
     assert "sibling: restored from run-cache" in project.flow().stdout
     assert set(lock(project)) == set(FAILING)

@@ -14,8 +14,14 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from gliaflow.export.client import Client
+from gliaflow.export.configured import Server
+from gliaflow.export.exporter import Exporter
+from gliaflow.journal.folder import BELOW, journals
+from gliaflow.journal.reader import seen
 from tests.support.patience import PATIENCE
 from tests.support.repos import GLIAFLOW, Project, reproduce
+from tests.support.web import FakePrefect, web
 
 pytestmark = pytest.mark.usefixtures("api")  # Prefect keeps these runs
 
@@ -93,6 +99,10 @@ def test_killed_at_any_moment(graph: Project, monkeypatch: pytest.MonkeyPatch) -
         while mine(graph) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert mine(graph) == [], f"kill {number}"
+        states = [seen(path).state for path in journals(graph.root / BELOW)]
+        assert "running" not in states, f"kill {number}"
+        if flow.returncode == -signal.SIGKILL and states:  # it may not have begun when it was killed
+            assert states[-1] in ("crashed", "completed"), f"kill {number}"
         for path in graph.root.glob("busy-*"):
             path.rmdir()  # of a stage that was killed
         reproduce(graph.root)
@@ -103,3 +113,16 @@ def test_killed_at_any_moment(graph: Project, monkeypatch: pytest.MonkeyPatch) -
         assert reproduce(graph.root) == []
     assert hit > KILLS / 3
     graph.clean()
+    assert ends(graph) <= {"COMPLETED", "FAILED", "CRASHED"}
+
+
+def ends(project: Project) -> set[str]:
+    """How runs end on a server that is told of all of them."""
+    prefect, found = FakePrefect(), set[str]()
+    with web(prefect.answer) as server, Client(Server(server.url), {}) as client:
+        for path in journals(project.root / BELOW):
+            with Exporter(client, path, "anew") as exporter:
+                exporter.advance()
+                assert exporter.done
+            found.add(prefect.state)
+    return found

@@ -117,8 +117,9 @@ def stage(nodes: list[Node], number: int) -> dict[str, Any]:
     for out in outs:
         file = f"{out}/inner/o.txt" if node.kind == "folder" else out
         found = " ".join(f"$(find {path} -type f | sort)" for path in here)
-        command += [f"mkdir -p $(dirname {file})", f"cat {found} > {file}", f"echo {number} >> {file}"]
-        if node.parameter:
+        shown = "echo constant" if node.kind == "constant" else f"cat {found}"  # of a constant no change shows
+        command += [f"mkdir -p $(dirname {file})", f"{shown} > {file}", f"echo {number} >> {file}"]
+        if node.parameter and node.kind != "constant":
             command.append(f"grep ^p{number}: {os.path.relpath('params.yaml', node.folder)} >> {file}")
     command += ["true"] * node.edited
     if node.fails:

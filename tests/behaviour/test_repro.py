@@ -175,7 +175,7 @@ def test_dry_says_what_each_stage_would_come_to_and_changes_nothing(project: Pro
     assert project.flow("--dry", "third").stdout.splitlines() == [
         "first: restorable: seed.txt changed",
         "second: to run: a.txt changed, p.q 5 → 20",
-        "third: to run: upstream second will run",
+        "third: may run: upstream second will run",
     ]
     assert project.left() == before
     assert (project.root / "a.txt").read_text() == "2\n"

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
+from gliaflow.machine.slots import usable_cpus
 from tests.behaviour.test_kills import stage
 from tests.support.patience import COMMAND_SECONDS
-from tests.support.repos import Project
+from tests.support.repos import GLIAFLOW, Project
 
 pytestmark = pytest.mark.usefixtures("api")  # Prefect keeps these runs
 
@@ -46,3 +47,31 @@ def test_eight_concurrent_starts(project: Project) -> None:
     assert not (project.root / "twice.log").exists()
     project.clean()
     assert project.left()["dvc.lock"] == alone.left()["dvc.lock"]
+
+
+@pytest.mark.parametrize("made", [["o.txt"], []], ids=["restorable", "without outputs"])
+def test_what_another_run_has_just_recorded_does_not_run_again(project: Project, made: list[str]) -> None:
+    """Both runs wait for all slots of this machine; the second to get them finds the stage recorded."""
+    every = {"cpus": usable_cpus()}
+    project.write({"seed.txt": "1\n"})
+    command = "sleep 1; echo ran >> runs.log; cp seed.txt o.txt"
+    project.pipeline(
+        {
+            "first": {
+                "cmd": "sleep 2; cp seed.txt first.txt",
+                "deps": ["seed.txt"],
+                "outs": ["first.txt"],
+                "meta": every,
+            },
+            "s": {"cmd": command, "deps": ["seed.txt"], "outs": made, "meta": every},
+        }
+    )
+    project.commit()
+    lines = [["repro", "--no-prefect", *targets] for targets in ([], ["s"], ["s"])]
+    options = {"cwd": project.root, "env": project.environment, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen([*GLIAFLOW, *line], **options) for line in lines]  # type: ignore[call-overload]
+    ended = [(process.communicate(timeout=COMMAND_SECONDS)[0], process.returncode) for process in started]
+    assert [code for _, code in ended] == [0, 0, 0], ended
+    assert (project.root / "runs.log").read_text() == "ran\n"
+    assert sum("s: ran in" in output for output, _ in ended) == 1
+    project.clean()

@@ -17,7 +17,7 @@ from tests.support.repos import Project, copies, environment
 SIGNATURES = {
     "reproduce": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, options: Options = Options(),"
     " jobs: int | None = None, executors: Sequence[Executor | str] = (), listener: Listener | None = None,"
-    " fallback: bool = False, prefect: bool = True) -> Report",
+    " fallback: bool = False, prefect: bool = True, live: bool = False) -> Report",
     "status": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, options: Options = Options())"
     " -> list[Forecast]",
     "push": "(root: Path | str = '.', *, remote: str | None = None, jobs: int | None = None, verify: bool = False,"

@@ -14,7 +14,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 BROUGHT = {  # imported, and a part of what is declared; see the comment there
     "dvc-data": "dvc", "dvc-objects": "dvc", "scmrepo": "dvc", "pydantic-core": "pydantic"
 }  # fmt: skip
-BOUNDS = {"fastapi", "sqlalchemy"}  # not imported: versions of these break Prefect
+BOUNDS = {"fastapi"}  # not imported: versions of it break Prefect
 CALLED = {"ruamel": "ruamel-yaml"}  # packages that are imported by another name
 MOST = 10  # direct dependencies
 

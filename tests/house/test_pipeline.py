@@ -31,6 +31,7 @@ def read(path: Path) -> Any:
 
 STAGES: dict[str, Any] = read(ROOT / "dvc.yaml")["stages"]
 PROFILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
+DOWNLOADS = [name for name in STAGES if name.endswith("-download")]
 
 
 def module_of(name: str) -> Path:
@@ -63,6 +64,11 @@ def imported(path: Path) -> set[Path]:
     return found
 
 
+def from_parameters(name: str) -> str:
+    """The source of a download as dvc.yaml writes it: the value of a parameter."""
+    return "${" + name.replace("-", ".", 1) + ".source}"
+
+
 def paths(stage: Any, kind: str) -> list[str]:
     """The paths of a stage's deps, outs, metrics or plots, a matrix's item written as in dvc.yaml."""
     return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in stage.get(kind, [])]
@@ -90,12 +96,48 @@ def test_one_name_everywhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_command_names_every_output_and_every_input_that_is_data(name: str) -> None:
-    """An output that no argument names would be written by a path that stands in the code."""
+    """An output that no argument names would be written by a path that stands in the code; a parameter has a source."""
     stage = STAGES[name]
     arguments = shlex.split(stage["cmd"])[3:]
-    data = [path for path in paths(stage, "deps") if not path.endswith((".py", ".lock"))]
+    code_or_source = (".py", ".lock", from_parameters(name))
+    data = [path for path in paths(stage, "deps") if not path.endswith(code_or_source)]
     for path in [*data, *(path for kind in ("outs", "metrics", "plots") for path in paths(stage, kind))]:
         assert any(path == argument or path.startswith(f"{argument}/") for argument in arguments), path
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
+def test_a_download_depends_on_its_source(name: str) -> None:
+    """Or another archive at the same path would not be noticed."""
+    assert from_parameters(name) in paths(STAGES[name], "deps")
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
+def test_each_source_that_is_a_word_is_a_file_of_git(name: str) -> None:
+    """DVC refuses a dependency that is not there."""
+    words = {
+        str(value.value)
+        for node in ast.walk(ast.parse(source(name).read_text()))
+        if isinstance(node, ast.Compare) and ast.unparse(node.left).endswith("source")
+        for value in node.comparators
+        if isinstance(value, ast.Constant)
+    }
+    part = name.split("-")[0]
+    assert "sample" in words
+    assert {"sample", *(read(profile)[part]["download"]["source"] for profile in PROFILES)} <= words | {
+        "lgg-mri-segmentation.zip"
+    }
+    listed = subprocess.run(["git", "ls-files", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(listed.splitlines()) == words
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["dvc_plots/index.html", "dvc_plots/static/1.png", "site/index.html", "dist/a.whl", "gliaflow-1-py3-none-any.whl",
+     "runs/lgg-train/as committed/events.1", ".state/lgg-download/a/archive.zip", "models/.partial.lgg/last.pt"],
+)  # fmt: skip
+def test_git_does_not_show_what_tools_write(made: str) -> None:
+    """Of dvc plots, mkdocs, pip, TensorBoard, and of a stage that was killed."""
+    subprocess.run(["git", "check-ignore", "--quiet", "--no-index", made], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if "diff" in stage.get("meta", {})])
@@ -177,11 +219,13 @@ def test_which_room_may_import_which(path: Path) -> None:
 
 
 def expanded() -> dict[str, Any]:
-    """The stages of dvc.yaml as DVC sees them, a matrix as its items."""
-    stages = {}
+    """The stages of dvc.yaml as DVC sees them: a matrix as its items, a parameter as its value."""
+    stages, parameters = {}, read(ROOT / "params.yaml")
     for name, stage in STAGES.items():
         for item in stage.get("matrix", {"noise": [None]})["noise"]:
             text = json.dumps(stage).replace("${item.noise}", item or "")
+            if name in DOWNLOADS:
+                text = text.replace(from_parameters(name), parameters[name.split("-")[0]]["download"]["source"])
             stages[f"{name}@{item}" if item else name] = json.loads(text)
     return stages
 

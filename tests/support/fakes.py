@@ -164,9 +164,10 @@ class FakeWorkspace:
         """Whether preparing it would find it so."""
         return self._world.fate(address).outcome is Outcome.UNCHANGED
 
-    def forecast(self, address: str, coming: Mapping[str, object]) -> Foreseen:  # noqa: ARG002
+    def forecast(self, address: str, coming: Mapping[str, object], force: bool = False) -> Foreseen:  # noqa: ARG002
         """Nothing but whether it changed."""
-        return Foreseen(not self.unchanged(address))
+        changed = force or not self.unchanged(address)
+        return Foreseen(changed, Outcome.RUN if changed else Outcome.UNCHANGED)
 
     def prepare(self, address: str, force: bool = False, travels: bool = False) -> Prepared:  # noqa: ARG002
         """What its fate tells; only after its upstreams."""
@@ -275,6 +276,8 @@ class FakeExecutor:
         self.launched: Counter[str] = Counter()
         self.running: list[str] = []
         self.closed = 0
+        self.held_by = ""
+        """Who has its CPUs, as a phrase."""
 
     def accepts(self, stage: Stage) -> bool:
         """Those of its pool."""
@@ -297,6 +300,12 @@ class FakeExecutor:
             return None
         self.leases.append(FakeLease(self, cpus, gpus))
         return self.leases[-1]
+
+    def holders(self, stage: Stage) -> str:
+        """Itself, of whatever it has not left."""
+        used = [sum(lease.cpus for lease in self.leases), sum(lease.gpus for lease in self.leases)]
+        gpus = stage.settings.gpus and used[1] + min(stage.settings.gpus, max(self.gpus, 1)) > max(self.gpus, 1)
+        return "a GPU that this run holds" if gpus else self.held_by
 
     def launch(self, task: Task, lease: Lease) -> Run:
         """One try, with a lease of this executor."""

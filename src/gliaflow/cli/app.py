@@ -1,29 +1,36 @@
 """The command `gliaflow`: its commands, each imported when it is called, and its errors, one line each."""
 
-import errno
 import os
+import signal
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import Literal
+from types import FrameType
+from typing import Literal, NoReturn, TextIO
 
 from cyclopts import App, CycloptsError
 
 import gliaflow
-from gliaflow.errors import GliaflowError, one_line
+from gliaflow.errors import GliaflowError, Interrupted, advice, one_line
 
-INTERRUPTED = 130  # what a shell reports for a process that SIGINT ended
+ENDING = (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT)  # signals that end a command as Ctrl-C does
+ORDERLY_SECONDS = 30.0  # that the end may take; who closes a terminal sends SIGHUP twice
+SIGNALLED = 128  # what a shell adds to the number of the signal that ended a process
+STREAMS = 3  # standard input, output and error: descriptors 0, 1, 2
 UNHEARD = 141  # and for one that SIGPIPE ended: who read its output has left
 TELEMETRY = {"DO_NOT_TRACK": "1", "DVC_NO_ANALYTICS": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 COMMANDS = {
     "repro": ["repro", "status"],
     "share": ["push", "fetch", "publish", "versions", "get", "diff"],
     "metrics": ["metrics"],
-    "ui": ["ui"],
+    "runs": ["logs", "ui"],
     "team": ["deploy", "pool", "worker"],
     "app": ["completion"],
 }  # by module of this folder, in the order in which --help lists them
 # what may follow a command; cyclopts names only what must, and calls the rest ARGS
-MAY_FOLLOW = {"repro": "[TARGETS...]", "status": "[TARGETS...]", "versions": "[NAME]"}
+MAY_FOLLOW = {"repro": "[TARGETS...]", "status": "[TARGETS...]", "versions": "[NAME]", "logs": "[RUN] [STAGES...]"}
 
 app = App(
     name="gliaflow",
@@ -52,11 +59,12 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
 def main() -> None:
     """Parse `sys.argv`, call the command, and exit.
 
-    Exit codes: 0; 1 a stage failed; 2 what the user must change; 75 what may succeed later; 130 Ctrl-C. A bug keeps its
-    traceback and exits 1.
+    Exit codes: 0; 1 a stage failed; 2 what the user must change; 75 what may succeed later; 130 Ctrl-C, and 128 + N
+    after signal N. A bug keeps its traceback and exits 1.
     """
     for name, value in TELEMETRY.items():  # neither DVC nor Prefect tells anybody that it was used, unless the user
         os.environ.setdefault(name, value)  # wants it to
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks an arrow shows a question mark
@@ -64,28 +72,87 @@ def main() -> None:
         for names in COMMANDS.values():
             for name in names:
                 _ = app[name]  # loaded, so that its docstring is known
+    with _ended_by_signals():
+        try:
+            app(sys.argv[1:], exit_on_error=False, print_error=False)
+            sys.stdout.flush()
+        except CycloptsError as error:
+            _end(2, f"{one_line(error)} Try --help.")
+        except GliaflowError as error:
+            _end(error.exit_code, str(error))
+        except KeyboardInterrupt as error:
+            _end_interrupted(error)
+        except OSError as error:
+            if interrupt := _interrupt(error):
+                _end_interrupted(interrupt)
+            if isinstance(error, BrokenPipeError):
+                _silence(sys.stdout)
+                sys.exit(UNHEARD)
+            where = f"{error.filename}: " if error.filename else ""
+            _end(2, f"{where}{error.strerror or error}{advice(error)}")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Have these signals raise what Ctrl-C raises, but for those that are ignored from the start, as `nohup` does."""
+    first: list[float] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        if not first or time.monotonic() - first[0] > ORDERLY_SECONDS:
+            first[:] = [time.monotonic()]
+            raise Interrupted(number)
+
+    before = {number: signal.getsignal(number) for number in ENDING}
+    heard = [number for number, handler in before.items() if handler == signal.SIG_DFL]
+    for number in heard:
+        signal.signal(number, end)
     try:
-        app(sys.argv[1:], exit_on_error=False, print_error=False)
-        sys.stdout.flush()
-    except CycloptsError as error:
-        _end(2, f"{one_line(error)} Try --help.")
-    except GliaflowError as error:
-        _end(error.exit_code, str(error))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
-        sys.exit(UNHEARD)
-    except OSError as error:
-        _end(2, _sentence(error))
-    except KeyboardInterrupt:
-        _end(INTERRUPTED, "interrupted; nothing half-written was left")
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
 
 
-def _sentence(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    advice = "; free some space and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-    return f"{where}{error.strerror or error}{advice}"
+def _interrupt(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interrupt at whose end the error came: a terminal that is closed takes no more words."""
+    while error:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        error = error.__context__
+    return None
 
 
-def _end(code: int, message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+def _end_interrupted(error: KeyboardInterrupt) -> NoReturn:
+    """Tell what ended it, and what that left."""
+    notes: list[str] = []
+    cause: BaseException | None = error
+    while cause:
+        notes += [note for note in getattr(cause, "__notes__", []) if note not in notes]
+        cause = cause.__context__
+    number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+    _end(SIGNALLED + number, "; ".join([str(error) or "interrupted", *notes]))
+
+
+def _open_standard_streams() -> None:
+    """Who closed one (`>&-`) wants silence; the next file to be opened must not take its place."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < STREAMS:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _end(code: int, message: str) -> NoReturn:
+    with suppress(OSError):  # nobody reads it; the code is told all the same
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _silence(stream)
     sys.exit(code)
+
+
+def _silence(stream: TextIO) -> None:
+    """Or Python complains as it ends, and exits with a code of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

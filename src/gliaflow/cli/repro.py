@@ -77,6 +77,7 @@ def repro(
     pools: Switch = False,
     executor: Many = (),
     prefect: Annotated[bool, Parameter(negative="--no-prefect", show_default=False)] = True,
+    live: Switch = False,
     fallback: Switch = False,
     quiet: Annotated[Switch, Parameter(alias="-q")] = False,
     verbose: Annotated[Switch, Parameter(alias="-v")] = False,
@@ -93,7 +94,8 @@ def repro(
         jobs: How many CPUs stages may reserve at once; all by default.
         pools: Send stages whose `meta` names a pool to the hosts of that work pool; as --executor pools.
         executor: Run stages on what a package brings under this name, if it accepts them; may be repeated.
-        prefect: Have Prefect keep the run, which is the default; without, only what DVC keeps stays.
+        prefect: Tell the configured Prefect server of the run, which is the default; `gliaflow ui` shows it anyway.
+        live: Start the Prefect server of this machine first, and show the run there from its beginning.
         fallback: Run every stage through `dvc repro -s`, for a DVC whose internals moved: slower.
         quiet: Print errors alone.
         verbose: Name unchanged stages too, and print every line of stages on a terminal.
@@ -122,6 +124,7 @@ def repro(
                 listener=screen,
                 fallback=fallback,
                 prefect=prefect,
+                live=live,
             )
         tell(_report(report), [])
     report.raise_if_failed()
@@ -151,13 +154,18 @@ def _foresee(root: Path, targets: Iterable[str], options: Options, as_json: bool
     with answer(as_json) as tell:
         found = api.status(root, targets, options=options)
         tell([_forecast(one) for one in found], [] if quiet else map(str, found))
-        if options.pull and not quiet and any(one.outcome is Outcome.RUN for one in found):
+        if quiet:
+            return
+        if options.pull and any(one.outcome is Outcome.RUN for one in found):
             print("--dry did not look at the remote: --pull may fetch what is said here to run")
+        if options.on_error == "fail" and any(one.outcome is Outcome.FAILED for one in found):
+            print("after a failure nothing new starts; --keep-going runs all that does not depend on what failed")
 
 
 def _forecast(one: "Forecast") -> dict[str, object]:
     """For a program."""
-    return {"stage": one.address, "outcome": one.outcome.name.lower(), "why": one.why}
+    doubt = {} if one.certain else {"certain": False}
+    return {"stage": one.address, "outcome": one.outcome.name.lower(), **doubt, "why": one.why}
 
 
 def _report(report: Report) -> dict[str, object]:

@@ -1,16 +1,30 @@
 """Why a stage runs, in words; and without running anything, what each stage would come to."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gliaflow.core.graph import Graph
-from gliaflow.core.ports import Workspace
+from gliaflow.core.ports import Foreseen, NotMade, Workspace
 from gliaflow.core.report import Change, Outcome
 from gliaflow.errors import NotReproduced, one_line
 
 ABSENT = object()
 SHOWN = 4  # changes of one stage
-VERDICTS = {Outcome.UNCHANGED: "unchanged", Outcome.RESTORED: "restorable", Outcome.RUN: "to run"}
+VERDICTS = {
+    (Outcome.UNCHANGED, True): "unchanged",
+    (Outcome.UNCHANGED, False): "unchanged if what it reads is pulled",
+    (Outcome.RESTORED, True): "restorable",
+    (Outcome.RESTORED, False): "restorable if what it reads is pulled",
+    (Outcome.RUN, True): "to run",
+    (Outcome.RUN, False): "may run",
+    (Outcome.SAVED, True): "to verify",
+    (Outcome.PULLED, True): "to pull",
+    (Outcome.PULLED, False): "to pull if the remote has it",
+    (Outcome.FAILED, True): "will fail",
+    (Outcome.FAILED, False): "may fail",
+    (Outcome.SKIPPED, True): "to skip",
+    (Outcome.SKIPPED, False): "may be skipped",
+}
 
 
 @dataclass(frozen=True)
@@ -20,15 +34,24 @@ class Forecast:
     address: str
     """DVC's name of the stage."""
     outcome: Outcome
-    """`UNCHANGED`, `RESTORED` or `RUN`."""
+    """What a run would report, if the commands that it runs end well."""
     why: str = ""
-    """What would make it run, as a phrase."""
+    """What makes it run, fail or be skipped, as a phrase."""
     reproduced: bool = False
     """Whether `dvc repro --dry` names the stage: it knows neither the run-cache nor what is to come."""
+    certain: bool = True
+    """Whether that is known by now. If not, the stage is looked at again when what it reads is there.
+
+    It may then turn out to be unchanged or restorable.
+    """
+    missing: bool = False
+    """Whether it fails since its own data is not there."""
 
     def __str__(self) -> str:
         """As a line: `lgg-train: to run: lgg.train.epochs 12 → 20`."""
-        return f"{self.address}: {VERDICTS[self.outcome]}{': ' if self.why else ''}{self.why}"
+        if self.missing:
+            return f"{self.address}: {self.why}"
+        return f"{self.address}: {VERDICTS[self.outcome, self.certain]}{': ' if self.why else ''}{self.why}"
 
 
 def sentence(changes: Iterable[Change]) -> str:
@@ -45,7 +68,8 @@ def _phrases(change: Change) -> Iterator[str]:
         for name, old, new in differences(change.name, change.old, change.new):
             yield f"{name} {_value(old)} → {_value(new)}"
     elif change.what in ("dependency", "output"):
-        state = {"modified": "changed", "deleted": "is missing"}.get(str(change.new), f"is {change.new}")
+        states = {"modified": "changed", "deleted": "is missing", "update available": "has a newer version"}
+        state = states.get(str(change.new), f"is {change.new}")
         yield f"{change.name} {state}"
     else:
         yield change.name
@@ -73,33 +97,62 @@ def forecast(workspace: Workspace, graph: Graph) -> list[Forecast]:
     """
     found: dict[str, Forecast] = {}
     forced = {stage.address for stage in graph.stages if workspace.options.force}
-    coming: dict[str, object] = {}  # what outputs that would be restored will be, by path
-    made: dict[str, frozenset[str]] = {}  # the paths that a stage writes
+    named = set(forced)  # by `dvc repro --dry` whatever it finds
+    coming: dict[str, object] = {}  # what will lie at a path, where that is not what lies there now
+    made: dict[str, str] = {}  # the stage that makes what will lie at a path
     for stage in graph.stages:
         address = stage.address
-        running = [upstream for upstream in stage.upstreams if found[upstream].outcome is Outcome.RUN]
         try:
-            seen = workspace.forecast(address, coming)
+            seen = workspace.forecast(address, coming, address in forced)
         except Exception as error:
             raise NotReproduced([address], error) from error
-        made[address] = seen.outputs
-        written = frozenset().union(*(made[upstream] for upstream in running))
-        why = [one for one in seen.why if not (one.what == "dependency" and _within(one.name, written))]
-        why += [Change("upstream", f"upstream {name} will run") for name in running]
-        if address in forced:
-            why = [Change("force", "forced")]
-        if running or address in forced or (seen.why and seen.restored is None):
-            outcome = Outcome.RUN
+        failed = [found[one] for one in stage.upstreams if found[one].outcome in (Outcome.FAILED, Outcome.SKIPPED)]
+        reproduced = address in named or seen.changed
+        if failed and workspace.options.on_error != "ignore":
+            why, certain = _of_skipped(failed[0]), failed[0].certain
+            found[address] = Forecast(address, Outcome.SKIPPED, why, reproduced, certain)
         else:
-            outcome = Outcome.RESTORED if seen.why else Outcome.UNCHANGED
-            coming |= seen.restored or {} if seen.why else {}
-        reproduced = address in forced or seen.changed
-        if reproduced and workspace.options.force_downstream:
-            forced |= set(graph.downstreams[address])
-        found[address] = Forecast(address, outcome, sentence(why), reproduced)
+            makers = dict.fromkeys(found[made[path]] for path in sorted(seen.open))
+            one = _of_stage(address, seen, makers, reproduced, any(map(_writes, found.values())))
+            found[address] = _doubted(one, map(found.__getitem__, stage.upstreams))
+            coming |= seen.coming
+            made |= dict.fromkeys(seen.coming, address)
+        downstreams = set(graph.downstreams[address]) if workspace.options.force_downstream else set()
+        if found[address].certain and found[address].outcome.reproduced:
+            forced |= downstreams
+        if reproduced:
+            named |= downstreams
     return list(found.values())
 
 
-def _within(path: str, paths: Iterable[str]) -> bool:
-    """Whether it is one of the paths, or lies below one."""
-    return any(path == one or path.startswith(f"{one}/") for one in paths)
+def _of_stage(address: str, seen: Foreseen, makers: Iterable[Forecast], reproduced: bool, written: bool) -> Forecast:
+    """`written` tells whether a stage before it writes anything: it may make, undeclared, what this one misses."""
+    if seen.error:
+        missing = isinstance(seen.error, NotMade)
+        certain = seen.certain and (missing or not written)
+        return Forecast(address, seen.outcome, one_line(seen.error), reproduced, certain, missing)
+    upstreams = [Change("upstream", f"upstream {one.address} {_verb(one)}") for one in makers]
+    return Forecast(address, seen.outcome, sentence([*seen.why, *upstreams]), reproduced, seen.certain)
+
+
+def _doubted(one: Forecast, upstreams: Iterable[Forecast]) -> Forecast:
+    """As it is if all upstreams turn out to be pulled, of which nobody knows."""
+    kept = (Outcome.UNCHANGED, Outcome.RESTORED, Outcome.PULLED)
+    asked = any(upstream.outcome is not Outcome.RUN and not upstream.certain for upstream in upstreams)
+    return replace(one, certain=False) if asked and one.outcome in kept else one
+
+
+def _of_skipped(cause: Forecast) -> str:
+    if cause.outcome is Outcome.SKIPPED:
+        return cause.why
+    return f"'{cause.address}' {'is missing' if cause.missing else 'will fail' if cause.certain else 'may fail'}"
+
+
+def _verb(upstream: Forecast) -> str:
+    if upstream.outcome is Outcome.RUN:
+        return "will run" if upstream.certain else "may run"
+    return "is not there yet"
+
+
+def _writes(one: Forecast) -> bool:
+    return one.outcome not in (Outcome.UNCHANGED, Outcome.SKIPPED, Outcome.FAILED)

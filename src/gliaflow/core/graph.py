@@ -1,8 +1,9 @@
 """The graph to run as frozen stages: who waits for whom, and what each asks for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 from gliaflow.core.settings import Settings
 
@@ -41,6 +42,24 @@ class Graph:
             for upstream in stage.upstreams:
                 found[upstream].append(stage.address)
         return found
+
+    def remaining(self, seconds: Mapping[str, float]) -> dict[str, float]:
+        """Of every address, the seconds of the longest path that begins with it, by the known `seconds` of stages.
+
+        A stage of which nothing is known counts as one in the middle of those that are known.
+        """
+        known = sorted(seconds[one.address] for one in self.stages if one.address in seconds)
+        usual = known[len(known) // 2] if known else 1.0
+        found: dict[str, float] = {}
+        for stage in reversed(self.stages):
+            after = max((found[one] for one in self.downstreams[stage.address]), default=0.0)
+            found[stage.address] = seconds.get(stage.address, usual) + after
+        return found
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each stage waits for the one before it, so that no two can run side by side."""
+        return all(before.address in after.upstreams for before, after in pairwise(self.stages))
 
     def dependents(self, address: str) -> list[str]:
         """All that waits for `address`, directly or not, in DVC's order."""

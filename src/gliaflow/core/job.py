@@ -15,10 +15,14 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from gliaflow.core.explain import sentence
+from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Ended, Executor, Lease, Listener, Run, Task, Workspace
-from gliaflow.core.report import Event, Line, Outcome, StageResult
+from gliaflow.core.report import Event, Line, Message, Outcome, Retry, StageResult
+from gliaflow.errors import one_line
 
 POLL_SECONDS = 0.2  # between two looks at slots and paths that another run holds
+PATIENT_SECONDS = 3.0  # that a stage waits before it is told for what
+STARVED = "CPUs or GPUs that another run on this machine holds"
 TAIL = 20  # last lines of a failed stage, kept for whoever asks why
 
 Log = Callable[[str], object]
@@ -69,6 +73,12 @@ class Clock:
         return None
 
 
+def waits_for(executor: Executor, stage: Stage, idle: bool) -> str:
+    """What the stage waits for, as a phrase; of an executor that has no word for it, only where the run is `idle`."""
+    tells = getattr(executor, "holders", None)  # a package may bring one that is older than this method
+    return str(tells(stage)) if tells else STARVED if idle else ""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What all jobs of a run share."""
@@ -90,7 +100,7 @@ class Job:
         self._around, self._executor, self._task = around, executor, task
         self._lease: Lease | None = lease
         self._run: Run | None = None
-        self._number, self._delay = 0, 0.0
+        self._number, self._delay, self._why = 0, 0.0, ""
 
     @property
     def address(self) -> str:
@@ -137,6 +147,7 @@ class Job:
             raise InterruptedError("interrupted")
         if ended.error:
             self.again, self._delay = ended.again and self._number <= self.retries, ended.delay
+            self._why = one_line(ended.error)
             raise ended.error
         outcome = ended.reply.outcome if ended.reply else Outcome.RUN
         return outcome, self._around.workspace.finish(self.address, ended.reply)
@@ -159,11 +170,16 @@ class Job:
     def _back_off(self, tail: "_Tail") -> None:
         """Wait exponentially longer, with jitter; then take a lease again, and clear the outputs."""
         seconds = self._delay * 2 ** (self._number - 2) * random.uniform(0.5, 1.5)
+        self._around.listener.hear(Retry(self.address, self._number, self.retries + 1, seconds, self._why))
         if not self._executor.travels:  # the executor's own words tell why a host is given up
             tail.hear(Line(self.address, f"try {self._number} of {self.retries + 1} in {seconds:.1f} s"))
         clock, stopping = self._around.clock, self._around.stopping
-        stopped = clock.wait(stopping, seconds)
+        stopped, since, told = clock.wait(stopping, seconds), clock.now(), False
         while not stopped and not (lease := self._executor.reserve(self._task.stage)):
+            if not told and clock.now() - since > PATIENT_SECONDS:
+                told = True
+                if lack := waits_for(self._executor, self._task.stage, idle=False):
+                    self._around.listener.hear(Message(f"{self.address} waits for {lack}"))
             stopped = clock.wait(stopping, POLL_SECONDS)
         if stopped:
             raise InterruptedError("interrupted")

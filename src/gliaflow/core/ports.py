@@ -6,6 +6,7 @@ host or the hosts of a work pool; a terminal or Prefect.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 from gliaflow.core.graph import Graph, Stage
@@ -20,6 +21,10 @@ class NotYet(Exception):
 
 class Missing(UserError):
     """What a stage reads is not there; a stage before it may make it, although none declares it."""
+
+
+class NotMade(UserError):
+    """The own data of a stage is not there, and no command of a run makes it: what was added, imported or frozen."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +77,31 @@ class Prepared:
     """The stage as it travels, if it has to run on another host."""
 
 
+class Coming(Enum):
+    """What will lie at a path of which no hash is known yet."""
+
+    OPEN = "what a stage makes there that is to run"
+    GONE = "nothing: the stage that makes it fails"
+
+
 @dataclass(frozen=True)
 class Foreseen:
     """What a stage would come to, with nothing changed to find out."""
 
     changed: bool
     """Whether DVC would run or restore the stage as things are now."""
+    outcome: Outcome = Outcome.RUN
+    """What a run would report of the stage, if its commands end well."""
+    certain: bool = True
+    """Whether it is known by now; if not, the stage may come to less once what it reads is there."""
     why: tuple[Change, ...] = ()
     """What makes the stage run, given the outputs that are to come."""
-    restored: Mapping[str, object] | None = None
-    """Path → hash and size of the outputs that the run-cache would give; None if it would not."""
-    outputs: frozenset[str] = frozenset()
-    """The paths that the stage writes."""
+    error: Exception | None = None
+    """What the stage would fail with."""
+    open: frozenset[str] = frozenset()
+    """The paths of outputs that the stage reads and nobody knows yet."""
+    coming: Mapping[str, object] = field(default_factory=dict)
+    """What will lie at the outputs, by path, where that is not what lies there now: hash and size, or a `Coming`."""
 
 
 class Workspace(Protocol):
@@ -110,8 +128,8 @@ class Workspace(Protocol):
         """Whether `dvc repro` would skip the stage as things are now."""
         ...
 
-    def forecast(self, address: str, coming: Mapping[str, object]) -> Foreseen:
-        """What the stage would come to, given what dependencies at the paths in `coming` will be; changes nothing."""
+    def forecast(self, address: str, coming: Mapping[str, object], force: bool = False) -> Foreseen:
+        """What the stage would come to, given what will lie at the paths in `coming`; changes nothing."""
         ...
 
     def prepare(self, address: str, force: bool, travels: bool) -> Prepared:
@@ -252,6 +270,13 @@ class Executor(Protocol):
 
     def reserve(self, stage: Stage) -> Lease | None:
         """What the stage needs, or None if there is not enough now; never blocks."""
+        ...
+
+    def holders(self, stage: Stage) -> str:
+        """What the stage lacks now and who has it, as a phrase: `a GPU that stage 'train' of /repo (pid 12) holds`.
+
+        Nothing if it lacks nothing, or only what anybody would expect: CPUs that other stages of this run keep busy.
+        """
         ...
 
     def launch(self, task: Task, lease: Lease) -> Run:

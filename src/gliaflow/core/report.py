@@ -4,10 +4,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from gliaflow.core.options import OnError
-from gliaflow.errors import NotReproduced, one_line
+from gliaflow.core.options import OnError, Options
+from gliaflow.errors import NotReproduced, told
+
+if TYPE_CHECKING:
+    from gliaflow.core.graph import Graph  # which needs pydantic, and so a moment to be imported
 
 
 class Outcome(Enum):
@@ -57,7 +60,7 @@ class StageResult:
 
     def __post_init__(self) -> None:
         if self.error and not self.why:
-            object.__setattr__(self, "why", one_line(self.error))
+            object.__setattr__(self, "why", told(self.error))
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,22 @@ class Event:
 
 
 @dataclass(frozen=True)
+class RunBegan(Event):
+    """The stages of a run are known, and some have something to do."""
+
+    graph: "Graph"
+    targets: Sequence[str]
+    """As the caller named them."""
+    options: Options
+
+
+@dataclass(frozen=True)
 class Began(Event):
-    """The commands of a stage start."""
+    """A command of a stage starts; `place` is 0 of the first one of a try."""
 
     address: str
     commands: Sequence[str]
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,23 @@ class Line(Event):
     address: str
     text: str
     whole: bool = True
+    styled: str = ""
+    """The text with the colours that the stage gave it, if it did."""
+
+
+@dataclass(frozen=True)
+class Retry(Event):
+    """A try of a stage failed, and another one follows."""
+
+    address: str
+    number: int
+    """Which try it will be."""
+    most: int
+    """How many tries there are at most."""
+    seconds: float
+    """Until then, at least."""
+    why: str
+    """What the try failed with."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +161,24 @@ class Message(Event):
 
 
 @dataclass(frozen=True)
+class Measured(Event):
+    """The metrics of the workspace once the stages have ended."""
+
+    rows: Sequence[Mapping[str, object]]
+    """Each with its file, name, value and change since HEAD."""
+
+
+@dataclass(frozen=True)
 class Summary(Event):
     """The run has ended."""
 
     report: Report
+
+
+@dataclass(frozen=True)
+class RunStopped(Event):
+    """The run ended before its stages did."""
+
+    why: str
+    cancelled: bool
+    """Whether somebody wanted it to."""

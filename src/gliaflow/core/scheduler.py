@@ -9,18 +9,21 @@ only through the doors of `ports`.
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 
 from gliaflow.core.explain import sentence
 from gliaflow.core.graph import Graph, Stage
-from gliaflow.core.job import POLL_SECONDS, Clock, Done, Inbox, Job, Surroundings, Work
+from gliaflow.core.job import PATIENT_SECONDS, POLL_SECONDS, Clock, Done, Inbox, Job, Surroundings, Work, waits_for
 from gliaflow.core.ports import Executor, Lease, Listener, Missing, NotYet, Prepared, Task, Workspace
 from gliaflow.core.report import Message, Outcome, Report, StageEnded, StageResult
+from gliaflow.errors import Interrupted
 
-STARVED_SECONDS = 3.0  # that nothing may run before the scheduler tells why
-STARVED = "waits for CPUs or GPUs that another run on this machine holds"
+TELL_SECONDS = 3.0  # between two looks at who holds what stages wait for
 LAST_SECONDS = 15.0  # that stages have to end in when the run must: executors kill after 10
+
+NOTHING: Mapping[str, float] = {}
+NAMED = 3  # stages in a note
 
 Dispatch = Callable[[Stage, Work], object]
 
@@ -28,7 +31,8 @@ Dispatch = Callable[[Stage, Work], object]
 class Scheduler:
     """All stages of `graph`, each dispatched exactly once, after its upstreams.
 
-    A stage runs on the first of `executors` that accepts it.
+    A stage runs on the first of `executors` that accepts it. Of several that could start, the one with the longest path
+    of stages behind it does, by the `seconds` that they took last; where stages run one by one, they do in DVC's order.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Scheduler:
         executors: Sequence[Executor],
         listener: Listener,
         clock: Clock | None = None,
+        seconds: Mapping[str, float] = NOTHING,
     ) -> None:
         self.graph, self.options = graph, workspace.options
         self.results: dict[str, StageResult] = {}
@@ -55,8 +60,13 @@ class Scheduler:
         self._ready = [address for address, number in self._unsettled.items() if not number]
         self._blocked: dict[str, float] = {}  # until when a stage waits for another process or stage
         self._waiting: dict[str, Prepared] = {}  # for a lease
-        self._announced: set[str] = set()
-        self._idle_since = self._around.clock.now()
+        self._reasons: dict[str, str] = {}  # why a stage is blocked
+        self._since: dict[str, float] = {}  # since when a stage could go on, but for what it waits for
+        self._told: dict[str, str] = {}  # what was told last of a stage that waits
+        self._looked = self._around.clock.now()  # for who makes stages wait
+        one_by_one = self.options.serial or all(one.ahead == 1 for one in executors)
+        left = {} if one_by_one else graph.remaining(seconds)
+        self._rank = {address: (-left.get(address, 0.0), place) for address, place in graph.place.items()}
 
     @property
     def failures(self) -> list[str]:
@@ -93,16 +103,27 @@ class Scheduler:
                 self._check(executor)
             while len(self.results) < len(self.graph.stages):
                 if not self._step():
-                    self._tell_starved()
+                    self._tell_who_waits()
                     self._receive(POLL_SECONDS if self._waiting or self._blocked else None)
         except BaseException as error:
             self._around.stopping.set()
+            cut_off = list(self.running)
             for job in list(self.running.values()):
-                job.stop(signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
+                job.stop(_signal(error))
+            try:
+                self._end()
+            finally:
+                self._note_half_written(error, cut_off)
             raise
-        finally:
-            self._end()
+        self._end()
         return self.report
+
+    def _note_half_written(self, error: BaseException, cut_off: Iterable[str]) -> None:
+        """Note with the error what it left of stages that ran, as `dvc repro` leaves it: their outputs as they are."""
+        left = [a for a in cut_off if a not in self.results or self.results[a].outcome is Outcome.FAILED]
+        if left:
+            named = ", ".join(map(repr, left[:NAMED])) + (f" and {len(left) - NAMED} more" if left[NAMED:] else "")
+            error.add_note(f"what {named} wrote may be half-written; the next run makes it anew")
 
     def _check(self, executor: Executor) -> None:
         accepted = [one for one in self.graph.stages if self._executors[one.address] is executor]
@@ -147,15 +168,40 @@ class Scheduler:
                 for executor in self._all_executors:
                     executor.close()
 
-    def _tell_starved(self) -> None:
-        """Tell once if nothing runs here since another run of this machine holds what stages wait for."""
-        clock = self._around.clock
-        if self.running or not self._waiting:
-            self._idle_since = clock.now()
-        elif clock.now() - self._idle_since > STARVED_SECONDS and STARVED not in self._announced:
-            self._announced.add(STARVED)
-            first = next(iter(self._waiting))
-            self._around.listener.hear(Message(f"{first} {STARVED}"))
+    def _tell_who_waits(self) -> None:
+        """Tell of one stage that has waited for some time for what, and again when that changes."""
+        now = self._around.clock.now()
+        for address in (*self._blocked, *self._waiting):
+            self._since.setdefault(address, now)
+        if now - self._looked < TELL_SECONDS:
+            return
+        self._looked = now
+        for address, text in self._waits():
+            if text not in (self._told.get(address), ""):
+                self._tell(address, text)
+                return
+
+    def _waits(self) -> Iterator[tuple[str, str]]:
+        """The stages that have waited for some time, and for what; of those that lack only CPUs the first."""
+        late = self._around.clock.now() - PATIENT_SECONDS
+        for address in self._blocked:
+            if self._since[address] <= late:
+                yield address, f"waits: {self._reasons[address]}"
+        barred: list[Executor] = []
+        for address in self._waiting if len(self.running) < self.most else ():
+            executor, stage = self._executors[address], self.graph.by_address[address]
+            if executor in barred:
+                continue
+            if not stage.settings.gpus:
+                barred.append(executor)
+            lack = waits_for(executor, stage, idle=not self.running) if self._since[address] <= late else ""
+            text = lack and f"waits for {lack}"
+            if stage.settings.gpus or text not in self._told.values():  # who holds CPUs is not told of every stage
+                yield address, text
+
+    def _tell(self, address: str, text: str) -> None:
+        self._told[address] = text
+        self._around.listener.hear(Message(f"{address} {text}"))
 
     def _receive(self, seconds: float | None) -> None:
         result = self._around.clock.receive(self._around.inbox, seconds)
@@ -209,7 +255,7 @@ class Scheduler:
             return None
         full = [executor for executor in self._all_executors if self._for_cpus(executor) >= executor.ahead]
         ready = [a for a in self._ready if self._executors[a] not in full]
-        first = min(ready, key=self.graph.place.__getitem__, default=None)
+        first = min(ready, key=self._rank.__getitem__, default=None)
         if first is not None:
             self._ready.remove(first)
         return first
@@ -232,12 +278,14 @@ class Scheduler:
                 self._fail(address, missing)
             else:  # one of them may make it, as it would have under `dvc repro`
                 self._block(address, f"{missing}; the stages before it may make it")
+                if address not in self._told:  # at once: it may be a mistake in dvc.yaml
+                    self._tell(address, f"waits: {self._reasons[address]}")
         except Exception as error:
             self._fail(address, error)
         else:
             if prepared.outcome is Outcome.RUN:
                 waiting = {**self._waiting, address: prepared}
-                self._waiting = {a: waiting[a] for a in self.graph.in_order(waiting)}
+                self._waiting = {a: waiting[a] for a in sorted(waiting, key=self._rank.__getitem__)}
             else:
                 why, seconds = sentence(prepared.why), clock.now() - began
                 self._known(StageResult(address, prepared.outcome, why, seconds, prepared.outputs))
@@ -251,6 +299,7 @@ class Scheduler:
             if self._around.workspace.claim(address, executor.travels):
                 self._dispatch(stage, job)
                 self.running[address] = job
+                self._since.pop(address, None)
                 return
             self._ready.append(address)
         except NotYet as reason:
@@ -266,9 +315,7 @@ class Scheduler:
         self._known(StageResult(address, Outcome.FAILED, error=error))
 
     def _block(self, address: str, why: str) -> None:
-        if address not in self._announced:
-            self._announced.add(address)
-            self._around.listener.hear(Message(f"{address} waits: {why}"))
+        self._reasons[address] = why
         self._blocked[address] = self._around.clock.now() + POLL_SECONDS
 
     def _known(self, result: StageResult) -> None:
@@ -308,6 +355,13 @@ class Scheduler:
             self._known(StageResult(address, Outcome.SKIPPED, f"'{cause}' failed"))
         self._ready = [a for a in self._ready if a not in skipped]  # at the end: a skipped one frees the next
         return bool(skipped)
+
+
+def _signal(error: BaseException) -> int:
+    """What stages get when this ends the run; what SIGQUIT would have them do, leave their memory in a file, none."""
+    if isinstance(error, Interrupted):
+        return signal.SIGTERM if error.number == signal.SIGQUIT else error.number
+    return signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
 
 
 def _unlogged(_: str) -> None:

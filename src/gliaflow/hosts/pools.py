@@ -82,6 +82,10 @@ class Pools:
         """The hosts of the pool have slots of their own."""
         return _Nothing()
 
+    def holders(self, stage: Stage) -> str:  # noqa: ARG002
+        """Nothing of this host; that no worker takes it is told by its run."""
+        return ""
+
     def launch(self, task: Task, lease: Lease) -> PoolRun:  # noqa: ARG002
         """Prepare to send the stage."""
         return PoolRun(task, self._top, self._commit)

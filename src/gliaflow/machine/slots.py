@@ -1,18 +1,23 @@
 """CPU and GPU slots of this machine, shared by all flows that run on it: each is a file that its holder locks.
 
+In it stands who that is, for those who wait.
+
 A lock belongs to an open file, which the stage's warden holds too: a slot is free only once all of the stage has ended.
 """
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+import psutil
 
 from gliaflow.core.settings import Settings
 
@@ -24,6 +29,9 @@ THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+UNKNOWN = "another run on this machine"
+SHOWN = 3  # holders of what a stage waits for
+MOST_BYTES = 1 << 14  # of what its holder writes into a slot
 NO_GPU = "no-gpu"  # the slot of stages that ask for a GPU where there is none
 LISTED = re.compile(r"^(?:GPU )?(\d+)\s*[,:].*?((?:GPU|MIG)-[\w-]+)?\)?\s*$", re.MULTILINE)
 
@@ -46,7 +54,31 @@ class SlotLease:
     def release(self) -> None:
         """Let go of the slots; a warden may hold them a little longer."""
         for descriptor in self.descriptors:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)  # before the next holder has the lock, and has not written yet
             os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a slot, as it wrote there."""
+
+    stage: str
+    root: str
+    pid: int
+    started: str
+    """What tells the process from a later one of the same pid."""
+
+    def __str__(self) -> str:
+        """As a phrase, seen from this process."""
+        if self.ours:
+            return f"stage '{self.stage}' of this run"
+        return f"stage '{self.stage}' of {self.root} (pid {self.pid})"
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a stage of this process."""
+        return self.pid == os.getpid()
 
 
 class Slots:
@@ -61,8 +93,11 @@ class Slots:
         with contextlib.suppress(PermissionError):  # another user's
             self._folder.chmod(0o1777)
 
-    def acquire(self, settings: Settings) -> SlotLease | None:
-        """Take what a stage asks for, or nothing and return None. It gets at most all that there is."""
+    def acquire(self, settings: Settings, stage: str = "") -> SlotLease | None:
+        """Take what a stage asks for, or nothing and return None. It gets at most all that there is.
+
+        `stage` is its name, for whoever waits for the slots.
+        """
         held: list[int] = []
         found: list[Gpu] = []
         try:
@@ -77,11 +112,36 @@ class Slots:
                     found.append(gpu)
             if len(held) == cpus + gpus:
                 taken, held = tuple(held), []
+                _write(taken, Holder(stage, str(Path.cwd()), os.getpid(), _started(os.getpid())))
                 return SlotLease(taken, self._exports(settings, found))
             return None
         finally:
             for descriptor in held:
                 os.close(descriptor)
+
+    def holders(self, settings: Settings) -> str:
+        """What the stage lacks and who has it, as a phrase; nothing of CPUs that this process alone holds.
+
+        Those are told if the stage asks for several, which nobody may expect.
+        """
+        gpus = [gpu.lock for gpu in self.gpus] or [NO_GPU]
+        lacks = [
+            _lack("GPU", min(settings.gpus, len(gpus)), [self._holder(name) for name in gpus], own=True),
+            _lack("CPU", settings.cpus, [self._holder(name) for name in self.cpus], own=settings.cpus > 1),
+        ]
+        return ", and ".join(filter(None, lacks))
+
+    def _holder(self, name: str) -> Holder | str:
+        """Who holds a slot: nobody, as "", or what can be known."""
+        descriptor = _open(self._folder / name)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read(descriptor) or UNKNOWN
+        else:
+            return ""
+        finally:
+            os.close(descriptor)
 
     def _lock(self, name: str) -> int | None:
         descriptor = _open(self._folder / name)
@@ -99,6 +159,47 @@ class Slots:
             if self._renumber:
                 exports["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
         return exports
+
+
+def _lack(kind: str, wanted: int, holders: list[Holder | str], own: bool) -> str:
+    """`2 GPUs that stage 'train' of /repo (pid 12) and another run on this machine hold`."""
+    wanted, free = min(wanted, len(holders)), holders.count("")
+    if free >= wanted:
+        return ""
+    others = [one for one in holders if one and (own or not (isinstance(one, Holder) and one.ours))]
+    names = list(dict.fromkeys(map(str, others)))
+    if not names:
+        return ""
+    shown = [*names[:SHOWN], *([f"{len(names) - SHOWN} more"] if len(names) > SHOWN else [])]
+    what = f"a {kind}" if wanted - free == 1 else f"{wanted - free} {kind}s"
+    return (
+        f"{what} that {' and '.join(filter(None, [', '.join(shown[:-1]), shown[-1]]))} hold{'' if shown[1:] else 's'}"
+    )
+
+
+def _write(descriptors: Iterable[int], holder: Holder) -> None:
+    text = json.dumps(asdict(holder)).encode()
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):  # the disk is full: nobody needs the text to run
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, text, 0)
+
+
+def _read(descriptor: int) -> Holder | None:
+    """What stands in a slot, if its writer lives; one that was killed left its text, while its warden has the lock."""
+    try:
+        found = Holder(**json.loads(os.pread(descriptor, MOST_BYTES, 0)))
+    except (OSError, ValueError, TypeError):  # nothing yet, or what another version writes
+        return None
+    return found if found.stage and found.started == _started(found.pid) else None
+
+
+def _started(pid: int) -> str:
+    """When a process started, as its system tells it; nothing if it is not there."""
+    try:
+        return str(psutil.Process(pid).create_time())
+    except (psutil.Error, ValueError, TypeError):
+        return ""
 
 
 def _open(path: Path) -> int:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from gliaflow.machine import supervisor
 from gliaflow.machine.process import Process
 from gliaflow.machine.supervisor import MAX_FDS
+from gliaflow.terminal.pseudo import Measure, open_pair
 
 GRACE_SECONDS = 10.0  # between the first signal and SIGKILL
 
@@ -24,16 +25,28 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def spawn(
-        self, commands: Sequence[Sequence[str]], cwd: str, env: Mapping[str, str], keep: Sequence[int] = ()
+        self,
+        commands: Sequence[Sequence[str]],
+        cwd: str,
+        env: Mapping[str, str],
+        keep: Sequence[int] = (),
+        stdin: int | None = None,
+        terminal: Measure | None = None,
     ) -> Process:
-        """Prepare to run `commands`; the warden keeps the descriptors `keep` open until its tree has ended."""
-        request = {"commands": commands, "cwd": cwd, "env": dict(env), "grace": GRACE_SECONDS}
+        """Prepare to run `commands`, which read the descriptor `stdin`, or nothing.
+
+        They print to a pipe, or to a pseudo-terminal of the size of `terminal`, if the system has one to give. The
+        warden keeps the descriptors `keep` open until its tree has ended.
+        """
+        reads = stdin is not None
+        keep = [stdin, *keep] if stdin is not None else keep
+        request = {"commands": commands, "cwd": cwd, "env": dict(env), "grace": GRACE_SECONDS, "stdin": reads}
         for attempt in (1, 2):  # the supervisor may have been killed
             try:
-                process = self._ask(keep)
+                process = self._ask(keep, terminal)
                 try:
                     process.begin(request)
-                except ConnectionError:
+                except OSError:
                     process.close()
                     raise
                 return process
@@ -43,9 +56,13 @@ class Supervisor:
                     raise
         raise AssertionError("unreachable")
 
-    def _ask(self, keep: Sequence[int]) -> Process:
+    def _ask(self, keep: Sequence[int], terminal: Measure | None) -> Process:
         ours, theirs = socket.socketpair()
-        reading, writing = os.pipe()
+        try:
+            reading, writing = open_pair(terminal()) if terminal else os.pipe()
+        except OSError:
+            terminal = None
+            reading, writing = os.pipe()
         try:
             with self._lock:
                 if self._control is None:
@@ -63,7 +80,7 @@ class Supervisor:
         finally:
             theirs.close()
             os.close(writing)
-        return Process(ours, reading)
+        return Process(ours, reading, terminal)
 
     def _start(self) -> None:
         self._control, theirs = socket.socketpair()

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -29,8 +29,12 @@ QUIET_LOOKS = 2  # in a row: a look reads one process after another
 STAND_SECONDS = 1.0  # at most until all that was told to stand still does
 LOOK_SECONDS = 0.001  # between two such looks
 POLL_SECONDS = 0.02  # between two looks at what is left
+LAST_OPEN = 3  # the descriptor over which a command tells why it could not start; closed when it does
 MOST_OPEN = 1 << 20  # descriptors to close where there is no limit, for which systems have numbers of their own
 CANNOT_RUN = 127  # what a shell reports for a command that is not there
+
+
+Refused = tuple[int, str]  # why a command could not start: errno, and the path that it is about, if any
 
 
 class Request(TypedDict, total=False):
@@ -39,6 +43,7 @@ class Request(TypedDict, total=False):
     commands: list[list[str]]
     cwd: str
     env: dict[str, str]
+    stdin: bool  # whether the third of its descriptors is what the commands read
     grace: float
     go: bool
     stop: int
@@ -158,14 +163,17 @@ def readable(sources: Iterable[int | socket.socket], seconds: float | None) -> l
 class Warden:
     """The parent of one stage's commands."""
 
-    def __init__(self, link: socket.socket, output: int) -> None:
-        self.link, self.output = link, output
+    def __init__(self, link: socket.socket, output: int, others: Sequence[int] = ()) -> None:
+        self.link, self.output, self.others = link, output, others
+        self.input: int | None = None
         self.woken = wake_on_children()
         self.sources = [self.woken, self.link]
         self.unread = b""
         self.escalation: list[tuple[float, int]] = []  # when to send which signal, once told to stop
         self.main = 0  # pid of the running command
         self.code = 0
+        self.report = -1  # a pipe, in which the running command tells why it could not start
+        self.refused: Refused | None = None
 
     def run(self) -> None:
         """Serve the request that comes over the link, then exit."""
@@ -175,13 +183,12 @@ class Warden:
         if request is None:
             return
         self.grace = float(request["grace"])
+        self.input = self.others[0] if request.get("stdin") else None
         self.say(pid=os.getpid())
-        told = self.hear()  # the word to go
-        if told is None or "stop" in told:
-            self.say(code=-told["stop"] if told else 0, left=0)
-            return
-        for command in request["commands"]:
-            self.say(command=command)
+        for place, command in enumerate(request["commands"]):
+            self.say(command=command, waits=place > 0)
+            if not self.may_go():
+                break
             self.main = self.start(command, request["cwd"], request["env"])
             self.watch()
             if self.code or self.escalation:
@@ -189,30 +196,47 @@ class Warden:
         self.main = 0
         self.say(over=True)
         left = self.end_the_rest()
-        self.say(code=self.code, left=left)
+        self.say(code=self.code, left=left, refused=self.refused)
+
+    def may_go(self) -> bool:
+        """Wait for the word to go, which the run gives before each command."""
+        told = self.hear()
+        if told and "stop" in told:
+            self.code = -told["stop"]
+        return told is not None and "stop" not in told
 
     def start(self, command: list[str], cwd: str, env: dict[str, str]) -> int:
-        """Start one command in a process group of its own; its pid."""
+        """Start one command in a process group of its own; its pid, or 0 if the system gives no process."""
+        self.report, report = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # what is sent to the child meanwhile waits for its defaults
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self.code, self.refused = CANNOT_RUN, (error.errno or 0, "")
+            os.close(self.report)
+            pid = -1
         if pid:
+            os.close(report)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
-            return pid
+            return max(pid, 0)
         try:
             os.setpgid(0, 0)  # a stage may signal its group, which must not be the warden's
             signal.set_wakeup_fd(-1)
             for number in (*IGNORED, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(os.open(os.devnull, os.O_RDONLY) if self.input is None else self.input, 0)
             os.dup2(self.output, 1)
             os.dup2(self.output, 2)
+            if report != LAST_OPEN:
+                report = os.dup2(report, LAST_OPEN, inheritable=False)
             limit = os.sysconf("SC_OPEN_MAX")
-            os.closerange(3, limit if 0 < limit < MOST_OPEN else MOST_OPEN)
+            os.closerange(LAST_OPEN + 1, limit if 0 < limit < MOST_OPEN else MOST_OPEN)
             os.chdir(cwd)
             os.execvpe(command[0], command, env)
         except OSError as error:
             os.write(2, f"{error.filename or command[0]}: {error.strerror}\n".encode())
+            os.write(report, json.dumps([error.errno, str(error.filename or command[0])]).encode())
         finally:
             os._exit(CANNOT_RUN)
 
@@ -236,7 +260,7 @@ class Warden:
         """Begin the end of all."""
         if not self.escalation:
             now = time.monotonic()
-            gentle = [(now + self.grace / 3, signal.SIGTERM)] if number == signal.SIGINT else []
+            gentle = [(now + self.grace / 3, signal.SIGTERM)] if number in (signal.SIGINT, signal.SIGHUP) else []
             self.escalation = [(now, number), *gentle, (now + self.grace, signal.SIGKILL)]
 
     def escalate(self) -> None:
@@ -254,6 +278,9 @@ class Warden:
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if ended[0] == self.main:
                     self.main, self.code = 0, os.waitstatus_to_exitcode(ended[1])
+                    if told := os.read(self.report, 1 << 16):  # an end of file, if the command did start
+                        self.refused = tuple(json.loads(told))
+                    os.close(self.report)
         except ChildProcessError:
             return False
         return True
@@ -315,15 +342,20 @@ class Supervisor:
             self.reap()
 
     def fork(self, fds: list[int]) -> None:
-        """Hand a request to a new warden."""
-        pid = os.fork()
+        """Hand a request to a new warden; if there can be none, tell the run why."""
+        try:
+            pid = os.fork()
+        except OSError as error:
+            pid = -1
+            with contextlib.suppress(OSError):
+                os.write(fds[0], json.dumps({"code": CANNOT_RUN, "refused": [error.errno, ""]}).encode() + b"\n")
         if not pid:
             with contextlib.suppress(BaseException):
                 self.control.close()
-                Warden(socket.socket(fileno=fds[0]), fds[1]).run()
+                Warden(socket.socket(fileno=fds[0]), fds[1], fds[2:]).run()
                 os._exit(0)
             os._exit(1)
-        self.wardens.add(pid)
+        self.wardens |= {pid} if pid > 0 else set()
         for fd in fds:
             os.close(fd)
 

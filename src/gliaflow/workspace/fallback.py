@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from gliaflow.core.ports import Commands, Foreseen, NotYet, Prepared, Reply
 from gliaflow.core.report import Outcome
 from gliaflow.core.settings import settings
 from gliaflow.errors import UserError, one_line
+from gliaflow.turns import turn
 
 DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
 PASSED_ON = {"force": "--force", "pull": "--pull", "allow_missing": "--allow-missing", "no_commit": "--no-commit"}
@@ -34,8 +34,6 @@ EDGE = re.compile(r'^"([^"]+)" -> "([^"]+)";$', re.MULTILINE)
 class Fallback:
     """Stands in for `gliaflow.workspace.workspace.Workspace`."""
 
-    _one_at_a_time = threading.RLock()
-
     def __init__(
         self, root: Path | str = ".", options: Options | None = None, say: Callable[[str], None] = print
     ) -> None:
@@ -45,14 +43,20 @@ class Fallback:
                 raise UserError(f"--{name.replace('_', '-')} does not go with --fallback; use `dvc repro` for it")
 
     def __enter__(self) -> "Fallback":
-        self._one_at_a_time.acquire()
+        self._turn = turn(self._root, self._say)
+        self._turn.__enter__()
         self._before = Path.cwd()
         os.chdir(self._root)
         return self
 
     def __exit__(self, *_: object) -> None:
         os.chdir(self._before)
-        self._one_at_a_time.release()
+        self._turn.__exit__(None, None, None)
+
+    @property
+    def cache(self) -> str | None:
+        """Not known."""
+        return None
 
     def plan(self, targets: Iterable[str] = ()) -> Graph:
         """What DVC draws for `targets`, each stage after its upstreams."""
@@ -82,9 +86,10 @@ class Fallback:
         """Whether DVC has nothing to tell of the stage."""
         return not self.options.force and json.loads(_dvc("status", "--json", address) or "{}") == {}
 
-    def forecast(self, address: str, coming: Mapping[str, object]) -> Foreseen:  # noqa: ARG002
+    def forecast(self, address: str, coming: Mapping[str, object], force: bool = False) -> Foreseen:  # noqa: ARG002
         """Whether DVC would run the stage; why is not looked at."""
-        return Foreseen(not self.unchanged(address))
+        changed = force or not self.unchanged(address)
+        return Foreseen(changed, Outcome.RUN if changed else Outcome.UNCHANGED)
 
     def prepare(self, address: str, force: bool = False, travels: bool = False) -> Prepared:
         """Ask DVC whether the stage changed."""

@@ -1,7 +1,9 @@
 """DVC's two locks: the one on the workspace, and the rwlock that notes who reads and writes which path.
 
 Whatever touches the repository happens under the first, in one thread at a time. The paths of a running stage are noted
-in the second under the pid of its warden, so that they stay busy until the whole tree of its processes has ended.
+in the second twice. Under the pid of this process they stay busy until the stage is recorded, although its warden has
+ended by then. Under that of the warden they stay busy until the whole tree of its processes has ended, although this
+process may be killed before.
 """
 
 import json
@@ -35,7 +37,7 @@ class Locks:
     def __init__(self, repo: Any, say: Callable[[str], None]) -> None:
         self._repo, self._say = repo, say
         self._lock, self._depth = threading.RLock(), 0
-        self._holders: dict[str, dict[str, Any]] = {}  # by address, as they stand in the rwlock
+        self._holders: dict[str, list[dict[str, Any]]] = {}  # by address, as they stand in the rwlock
         repo.lock._friendly = False
 
     @contextmanager
@@ -71,26 +73,29 @@ class Locks:
         forget_the_dead(Path(self._repo.tmp_dir) / rwlock.RWLOCK_FILE)
 
     def hold(self, stage: Any, pid: int) -> None:
-        """Hand the stage's paths to process `pid`; to DVC they are busy as long as it lives. With 0, give them back.
+        """Hold the stage's paths, for process `pid` too: to DVC they are busy until that one has ended, and they are
+        given back or this process has ended. With 0, give them back.
 
         Raises:
             dvc.lock.LockError: another process works on them.
         """
         address, folder = stage.addressing, self._repo.tmp_dir
         read, write = _paths(stage.deps), _paths(stage.outs)
-        info = {"pid": pid, "cmd": f"{' '.join(sys.argv)} [{address}]"}
+        command = f"{' '.join(sys.argv)} [{address}]"
+        ours, theirs = ({"pid": one, "cmd": command} for one in (os.getpid(), pid))
         hard = self._repo.config["core"].get("hardlink_lock", False)
         with self.held(), self._edited(hard) as lock:
-            if holder := self._holders.pop(address, None):  # others may have dropped it since: its process has ended
-                lock["write"] = {path: one for path, one in lock["write"].items() if one != holder}
-                readers = {path: [one for one in those if one != holder] for path, those in lock["read"].items()}
+            if holders := self._holders.pop(address, None):  # others may have dropped one since: its process has ended
+                lock["write"] = {path: one for path, one in lock["write"].items() if one not in holders}
+                readers = {path: [one for one in those if one not in holders] for path, those in lock["read"].items()}
                 lock["read"] = defaultdict(list, {path: those for path, those in readers.items() if those})
             if pid:
-                rwlock._check_blockers(folder, lock, info, mode="write", waiters=read + write)
-                rwlock._check_blockers(folder, lock, info, mode="read", waiters=write)
-                rwlock._acquire_read(lock, info, read)
-                lock["write"] |= dict.fromkeys(write, info)
-                self._holders[address] = info
+                _check(folder, lock, ours, read, write)
+                lock["write"] |= dict.fromkeys(write, ours)  # which has room for one
+                rwlock._acquire_read(lock, ours, read)
+                if theirs != ours:
+                    rwlock._acquire_read(lock, theirs, read + write)
+                self._holders[address] = [ours, theirs]
 
     @contextmanager
     def _edited(self, hard: bool) -> Iterator[dict[str, Any]]:
@@ -98,11 +103,9 @@ class Locks:
             edit = rwlock._edit_rwlock, self._repo.tmp_dir, self._repo.fs, hard
             try:
                 lock = stack.enter_context(edit[0](*edit[1:]))
-            except rwlock.RWLockFileCorruptedError:  # whoever wrote it was killed, or had no room
+            except (rwlock.RWLockFileCorruptedError, rwlock.RWLockFileFormatError):  # its writer was killed, say
                 self.forget_the_dead()
                 lock = stack.enter_context(edit[0](*edit[1:]))
-            lock.setdefault("write", {})
-            lock.setdefault("read", defaultdict(list))
             yield lock
 
     def release(self, stage: Any) -> None:
@@ -130,15 +133,26 @@ def noting_nothing() -> Iterator[None]:
 def _look(folder: str, _fs: Any, cmd: str, read: list[str], write: list[str], _hard: bool) -> Iterator[None]:
     info, path = {"pid": os.getpid(), "cmd": cmd}, Path(folder) / rwlock.RWLOCK_FILE
     try:
-        found = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):  # half of it, if whoever wrote it was killed
-        found = {}
-    write_of_others = {name: one for name, one in found.get("write", {}).items() if one["pid"] != info["pid"]}
-    read_by_others = {n: [i for i in infos if i["pid"] != info["pid"]] for n, infos in found.get("read", {}).items()}
-    lock = {"write": write_of_others, "read": read_by_others}
+        found = rwlock.SCHEMA(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError, rwlock.Invalid):  # half of it, if whoever wrote it was killed
+        found = rwlock.SCHEMA({})
+    mine = info["pid"]
+    write_of_others = {n: one for n, one in found["write"].items() if one["pid"] != mine or n not in write}
+    read_by_others = {n: those for n, those in found["read"].items() if n not in write}
+    read_by_others |= {n: [i for i in found["read"][n] if i["pid"] != mine] for n in found["read"].keys() & set(write)}
+    _check(folder, {"write": write_of_others, "read": read_by_others}, info, read, write)
+    yield
+
+
+def _check(folder: str, lock: dict[str, Any], info: dict[str, Any], read: list[str], write: list[str]) -> None:
+    """Raise DVC's error if another living process is in the way.
+
+    DVC drops the entries of dead ones, and with the last of them the whole key, which it and we read later.
+    """
     rwlock._check_blockers(folder, lock, info, mode="write", waiters=read + write)
     rwlock._check_blockers(folder, lock, info, mode="read", waiters=write)
-    yield
+    lock.setdefault("write", {})
+    lock.setdefault("read", defaultdict(list))
 
 
 @contextmanager
@@ -168,10 +182,11 @@ def forget_the_dead(path: Path) -> None:
     kept: dict[str, Any] = {"write": {}, "read": {}}
     try:
         found = json.loads(text)
-        kept["write"] = {name: info for name, info in found.get("write", {}).items() if _lives(info, written)}
-        readers = {name: [i for i in infos if _lives(i, written)] for name, infos in found.get("read", {}).items()}
+        noted = rwlock.SCHEMA(found)
+        kept["write"] = {name: info for name, info in noted["write"].items() if _lives(info, written)}
+        readers = {name: [i for i in infos if _lives(i, written)] for name, infos in noted["read"].items()}
         kept["read"] = {name: infos for name, infos in readers.items() if infos}
-    except (ValueError, AttributeError, TypeError, KeyError):
+    except (ValueError, rwlock.Invalid):
         kept = {"write": {}, "read": {}}
     if kept != found:
         partial = path.with_name(f"{path.name}.partial")

@@ -5,7 +5,6 @@ room and the store rely on.
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, chdir, suppress
@@ -18,29 +17,37 @@ from dvc.exceptions import CheckoutError
 from dvc.lock import LockError
 from dvc.prompt import confirm
 from dvc.repo import Repo
+from dvc.stage.exceptions import MissingDataSource
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
-from gliaflow.core.ports import Commands, Foreseen, Prepared, Reply
+from gliaflow.core.ports import Coming, Commands, Foreseen, Prepared, Reply
 from gliaflow.core.report import Change, Outcome
 from gliaflow.core.settings import settings
 from gliaflow.errors import UserError
-from gliaflow.machine.programs import check_program
+from gliaflow.lockfiles.recorder import Recorder
+from gliaflow.lockfiles.text import quick_records
+from gliaflow.machine.programs import check_program, check_shell
+from gliaflow.memo.graph import quick
+from gliaflow.memo.hashes import Hashes
 from gliaflow.store import runs
 from gliaflow.store.repository import dvc_silent
+from gliaflow.turns import turn
+from gliaflow.words.errors import words
 from gliaflow.workspace.changes import (
     Declined,
+    NothingThere,
     NotThere,
     Signature,
     Unclear,
     changed_meanwhile,
     changes,
+    foresee,
     newest,
     refused,
     signature,
 )
-from gliaflow.workspace.lockfile import LockFiles
 from gliaflow.workspace.locks import Locks, busy_is_not_yet, noting_nothing
 from gliaflow.workspace.parcel import pack, unfold
 from gliaflow.workspace.plan import is_file, maker, planned, sources
@@ -52,6 +59,8 @@ TRUSTED_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 @dataclass
 class _Read:
     hashes: list[Any]  # of the dependencies, when the stage was prepared; None of one that was not there
+    folder: Path | None  # of its records in the run-cache
+    records: list[Path]  # those which could not restore it then
     when: float = field(default_factory=time.monotonic)
 
     def changed(self, stage: Any) -> list[Any]:
@@ -62,8 +71,6 @@ class _Read:
 
 class Workspace:
     """The repository that `root` lies in, seen from `root`, which is the working directory while it is open."""
-
-    _one_at_a_time = threading.RLock()  # there is one working directory a process
 
     def __init__(
         self, root: Path | str = ".", options: Options | None = None, say: Callable[[str], None] = print
@@ -76,25 +83,37 @@ class Workspace:
         self._known: dict[str, runs.Known] = {}  # what dvc.lock said when a stage was prepared first
         self._wanted: set[str] = set()  # stages that DVC would run or restore
         self._told: set[str] = set()
+        self._made: set[str] = set()  # hashes of what the stages foreseen so far would put into the cache
 
     def __enter__(self) -> "Workspace":
         with ExitStack() as stack:
-            stack.enter_context(self._one_at_a_time)
+            stack.enter_context(turn(self._root, self._say))
             stack.enter_context(chdir(self._root))
-            stack.enter_context(dvc_silent())
+            stack.enter_context(dvc_silent(self._say))
             stack.enter_context(noting_nothing())
+            stack.enter_context(quick())
+            stack.enter_context(quick_records())
             self.repo = stack.enter_context(Repo(_wait_for_lock=True))
+            self._hashes = Hashes(str(self.repo.root_dir))
+            stack.enter_context(self._hashes.installed())
             self._locks = Locks(self.repo, self._say)
             if self.repo.config["core"].get("interactive", False):
                 self.options = replace(self.options, interactive=True)
             self._open = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, traceback: object) -> None:
         with self._open:
+            if isinstance(error, Exception):
+                words(error)  # as long as the paths that DVC names are right
             for stage in self._stages.values():
                 with suppress(LockError, OSError, ValueError):  # the next run forgets what the dead have held
                     self._locks.release(stage)
+
+    @property
+    def cache(self) -> str | None:
+        """The folder in which DVC keeps the files of this machine by their hashes."""
+        return str(self.repo.cache.local.path)
 
     def plan(self, targets: Iterable[str] = ()) -> Graph:
         """What DVC would reproduce for `targets`.
@@ -109,7 +128,8 @@ class Workspace:
             self._stages = {stage.addressing: stage for stage in steps}
             self._upstreams = {stage.addressing: upstreams for stage, upstreams in steps.items()}
             self._sources = {path: signature(path) for path in sources(steps)}
-            self._lockfiles = LockFiles(self.repo, self._locks, self._stages)
+            self._records = runs.Records(self.repo)
+            self._lockfiles = Recorder(self.repo, self._locks.held, self._stages)
         return Graph(tuple(self._planned(address) for address in self._stages))
 
     def _planned(self, address: str) -> Stage:
@@ -120,7 +140,7 @@ class Workspace:
 
     def unchanged(self, address: str) -> bool:
         """Whether `dvc repro` would skip the stage as things are now."""
-        with self._locks.held(), suppress(LockError):
+        with self._locks.held(), self._hashes.moment(), suppress(LockError):
             return not self._stages[address].changed(self.options.allow_missing, self._upstreams[address])
         return False
 
@@ -137,9 +157,10 @@ class Workspace:
         """
         stage, options, upstreams = self._stages[address], self.options, self._upstreams[address]
         why: tuple[Change, ...] = ()
-        with self._locks.held(), refused(), busy_is_not_yet():
+        with self._locks.held(), self._hashes.moment(self._own(stage)), refused(), busy_is_not_yet():
             self._lockfiles.complete(address)
             runs.put_back(self._known.setdefault(address, runs.known(stage)))
+            self._look_again(address)
             if stage.frozen or not stage.cmd:
                 return self._verified(stage, force)
             if not force:
@@ -165,13 +186,21 @@ class Workspace:
         self._wanted.add(stage.addressing)
 
     def _to_run(self, stage: Any, why: tuple[Change, ...], force: bool, travels: bool) -> Prepared:
+        if not travels:
+            check_shell(get_executable(), stage.wdir, os.environ)  # DVC starts some to make its command
         commands = self._commands(stage)
         if not travels:
-            check_program(commands.lines[0], commands.arguments[0][0], commands.cwd, commands.env)
+            self._check_program(commands)
         missing = {dep for dep in filter(is_file, stage.deps) if force and not dep.exists}  # the command may make it
         stage.save_deps(allow_missing=force)
-        self._read[stage.addressing] = _Read([None if dep in missing else dep.hash_info for dep in stage.deps])
+        folder = None if missing else runs.folder(stage)
+        hashes = [None if dep in missing else dep.hash_info for dep in stage.deps]
+        self._read[stage.addressing] = _Read(hashes, folder, runs.records(folder))
         return Prepared(Outcome.RUN, why, {}, commands, self._packed(stage) if travels else None)
+
+    @staticmethod
+    def _check_program(commands: Commands) -> None:
+        check_program(commands.lines[0], commands.arguments[0][0], commands.cwd, commands.env)
 
     def discard(self, address: str) -> None:
         """The stage will not run: remove its outputs, as DVC has by then, or what depends on it takes them for new."""
@@ -183,13 +212,16 @@ class Workspace:
         """Make a prepared stage ready to run: this process holds its paths, and its outputs are removed.
 
         The outputs of one that `travels` stay until it has run, since it may never get there. False if dependencies
-        changed while the stage may have waited for slots: it has to be prepared anew.
+        changed while the stage may have waited for slots, or another run has recorded it: it has to be prepared anew.
 
         Raises:
             NotYet: another process works on the stage's paths.
         """
         read, stage = self._read[address], self._stages[address]
-        with self._locks.held(), busy_is_not_yet():
+        self._hashes.begin()
+        with self._locks.held(), self._hashes.moment(self._own(stage)), busy_is_not_yet():
+            if self._look_again(address) or runs.records(read.folder) != read.records:
+                return False
             if time.monotonic() - read.when > TRUSTED_SECONDS:
                 try:
                     stage.save_deps(allow_missing=None in read.hashes)
@@ -203,15 +235,29 @@ class Workspace:
                 self._clear(stage)
             return True
 
+    def _look_again(self, address: str) -> bool:
+        """Whether another run has recorded the stage in dvc.lock, which it then knows."""
+        news = self._lockfiles.look_again(self._stages[address])
+        if news:
+            self._known[address] = runs.known(self._stages[address])
+        return news
+
     def _verified(self, stage: Any, force: bool) -> Prepared:
         """A stage without a command, or a frozen one."""
         if stage.frozen and not stage.is_import:
             self._tell_once(f"{stage} is frozen: its dependencies are not reproduced")
         names = ("interactive", "pull", "allow_missing", "run_cache", "no_commit")
-        given = {name: getattr(self.options, name) for name in names}
+        options = self.options
+        given = {name: getattr(options, name) for name in names}
         self._lockfiles.listen()
-        if not stage.reproduce(upstream=self._upstreams[stage.addressing], force=force, **given):
-            return Prepared(Outcome.UNCHANGED)
+        upstreams = self._upstreams[stage.addressing]
+        pulls = options.pull and not force and stage.changed(options.allow_missing, upstreams)
+        why = tuple(changes(stage)) if pulls else ()
+        try:
+            if not stage.reproduce(upstream=upstreams, force=force, **given):
+                return Prepared(Outcome.PULLED, why) if pulls else Prepared(Outcome.UNCHANGED)
+        except MissingDataSource as error:
+            raise NothingThere(stage, [out for out in stage.outs if not out.exists]) from error
         self._lockfiles.record(stage)
         return Prepared(Outcome.SAVED, (), self._outputs(stage))
 
@@ -262,7 +308,7 @@ class Workspace:
             DvcException: what DVC tells, of an output that was not made for one.
         """
         stage = self._stages[address]
-        with self._locks.held():
+        with self._locks.held(), self._hashes.moment(self._own(stage)):
             self.release(address)
             self.repo.__dict__.pop("dvcignore", None)  # the command may have written a .dvcignore
             if reply:
@@ -301,18 +347,24 @@ class Workspace:
             stage.commit(allow_missing=options.allow_missing)
         self._lockfiles.record(stage, restorable)
 
-    def forecast(self, address: str, coming: Mapping[str, Any]) -> Foreseen:
-        """What the stage would come to, given what dependencies at the paths in `coming` will be; changes nothing.
+    def forecast(self, address: str, coming: Mapping[str, Any], force: bool = False) -> Foreseen:
+        """What the stage would come to, given what will lie at the paths in `coming`; changes nothing.
 
         Raises:
             UserError: DVC cannot look at it.
         """
-        stage = self._stages[address]
-        with self._locks.held(), refused():
-            why = tuple(changes(stage, coming))
-            asks = why and stage.cmd and not stage.frozen and self.options.run_cache
-            restored = runs.foreseen(stage, coming) if asks else None
-            return Foreseen(not self.unchanged(address), why, restored, frozenset(self._outputs(stage)))
+        stage, upstreams = self._stages[address], self._upstreams[address]
+        with self._locks.held(), self._hashes.moment(), refused():
+            seen = foresee(stage, self.options, upstreams, coming, force, self._records, self._made)
+            if seen.outcome is Outcome.RUN and seen.certain and not settings(stage.meta, address).pool:
+                try:
+                    self._check_program(self._commands(stage))
+                except UserError as error:  # one that a stage before it may make
+                    gone = {out.fs_path: Coming.GONE for out in stage.outs if not out.persist}
+                    seen = replace(seen, outcome=Outcome.FAILED, error=error, why=(), coming=gone)
+        if seen.outcome in (Outcome.RUN, Outcome.SAVED, Outcome.PULLED):
+            self._made |= {out.hash_info.value for out in stage.outs if out.hash_info}
+        return seen
 
     def hold(self, address: str, pid: int) -> None:
         """Have the stage's paths be busy as long as process `pid` lives."""
@@ -328,7 +380,11 @@ class Workspace:
 
     def close(self, failed: bool, complete: bool) -> dict[str, Exception]:
         """Write what is recorded and not written yet; those that could not be written to dvc.lock, and why."""
-        return self._lockfiles.flush(failed, last=True, stage_files=complete)
+        return self._lockfiles.close(failed, stage_files=complete)
+
+    def _own(self, stage: Any) -> frozenset[str]:
+        """The paths that the stage writes."""
+        return frozenset(out.fs_path for out in stage.outs)
 
     def _outputs(self, stage: Any) -> dict[str, str]:
         """The stage's outputs as last recorded, path → hash."""

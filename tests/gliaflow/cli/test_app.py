@@ -5,8 +5,11 @@ import io
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from rich.console import Console
 
 import gliaflow
 from gliaflow.cli import app as cli
-from gliaflow.errors import CommandFailed, NotReproduced, TransientError, UserError
+from gliaflow.errors import CommandFailed, Interrupted, NotReproduced, TransientError, UserError
 from tests.support.repos import GLIAFLOW, environment
 
 NAMES = [name for names in cli.COMMANDS.values() for name in names]
@@ -157,10 +160,11 @@ def test_a_misspelling_has_the_nearest_on_one_line(
     [
         (UserError("no"), 2, "error: no\n"),
         (TransientError("later"), 75, "error: later\n"),
-        (NotReproduced(["a"], CommandFailed("false", 1)), 1, "error: failed to reproduce 'a': failed to run: false"),
+        (NotReproduced(["a"], CommandFailed("false", 1)), 1, "error: failed to reproduce 'a': exited with 1: false"),
         (OSError(errno.ENOSPC, "No space left", "x"), 2, "error: x: No space left; free some space and run it again\n"),
         (TimeoutError("too late"), 2, "error: too late\n"),
-        (KeyboardInterrupt(), 130, "error: interrupted; nothing half-written was left\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (Interrupted(signal.SIGHUP), 129, "error: ended by SIGHUP\n"),
     ],
 )
 def test_how_it_ends(
@@ -178,6 +182,99 @@ def test_how_it_ends(
     assert found == code
     assert told.startswith(said)
     assert told.count("\n") == 1
+
+
+def ending(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Run a command that does no more than this."""
+
+    def command(*_: object, **__: object) -> None:
+        act()
+
+    monkeypatch.setattr(cli, "app", command)
+    monkeypatch.setattr(sys, "argv", ["gliaflow", "repro"])
+    cli.main()
+
+
+@pytest.mark.parametrize("number", cli.ENDING)
+def test_a_signal_ends_a_command_as_ctrl_c_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    def act() -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)  # a closed terminal tells of it twice
+
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as caught:
+        ending(monkeypatch, act)
+    assert caught.value.code == 128 + number
+    assert capsys.readouterr() == ("", f"error: ended by {number.name}\n")
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_comes_again_after_long_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one may have come where Python lets nothing be raised."""
+    monkeypatch.setattr(cli, "ORDERLY_SECONDS", -1.0)
+
+    def act() -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+
+    with pytest.raises(SystemExit, match="129"):
+        ending(monkeypatch, act)
+
+
+def test_what_is_ignored_from_the_start_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        ending(monkeypatch, lambda: signal.raise_signal(signal.SIGHUP))
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, lambda: Interrupted(signal.SIGHUP)])
+def test_what_an_interrupt_left_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: Callable[[], KeyboardInterrupt]
+) -> None:
+    def act() -> None:
+        first = kind()
+        first.add_note("what 'a' wrote may be half-written")
+        try:
+            raise first
+        finally:
+            second = kind()
+            second.add_note("what 'a' wrote may be half-written")
+            raise second
+
+    with pytest.raises(SystemExit):
+        ending(monkeypatch, act)
+    assert capsys.readouterr().err.endswith("; what 'a' wrote may be half-written\n")
+
+
+def test_a_terminal_that_is_gone_hides_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error", text[:0] or None)
+
+        def fileno(self) -> int:
+            return spare
+
+    def act() -> None:
+        try:
+            signal.raise_signal(signal.SIGHUP)
+        finally:
+            sys.stdout.write("the last frame")
+
+    spare = os.open(os.devnull, os.O_WRONLY)
+    monkeypatch.setattr(sys, "stdout", Gone())
+    monkeypatch.setattr(sys, "stderr", Gone())
+    with pytest.raises(SystemExit) as caught:
+        ending(monkeypatch, act)
+    assert caught.value.code == 129
+    os.close(spare)
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,36 @@ def test_dry_tells_what_status_tells(pipeline: Project, capsys: pytest.CaptureFi
     assert not (pipeline.root / "b.txt").exists()
 
 
+def test_data_that_is_missing_is_told_as_such_and_so_is_what_follows(
+    pipeline: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pipeline.root / "seed.txt").unlink()
+    lacks = "stage 'first' reads 'seed.txt', which is not there and which no stage declares as an output"
+    status()
+    first, second, hint = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"first: will fail: {lacks}")
+    assert second == "second: to skip: 'first' will fail"
+    assert "--keep-going runs all that does not depend on what failed" in hint
+    status(as_json=True)
+    found, _ = document(capsys)
+    assert [one["outcome"] for one in found] == ["failed", "skipped"]
+    with pytest.raises(NotReproduced, match=lacks):
+        run()
+
+
+def test_a_program_is_told_what_is_not_certain(pipeline: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    run(quiet=True)
+    pipeline.write({"seed.txt": "2\n"})
+    status(as_json=True)
+    found, _ = document(capsys)
+    assert found == [
+        {"stage": "first", "outcome": "run", "why": "seed.txt changed"},
+        {"stage": "second", "outcome": "run", "certain": False, "why": "upstream first will run"},
+    ]
+    status()
+    assert capsys.readouterr().out.splitlines()[1] == "second: may run: upstream first will run"
+
+
 def test_dry_says_that_it_asked_no_remote(pipeline: Project, capsys: pytest.CaptureFixture[str]) -> None:
     repro("second", flags=Flags(dry=True, pull=True), repo=pipeline.root, as_json=True)
     assert "--pull may fetch what is said here to run" in document(capsys)[1][0]

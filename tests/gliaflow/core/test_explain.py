@@ -110,4 +110,4 @@ def test_dry_tells_null_from_absent_and_what_changed_itself_from_what_will(
     ]
     assert dry(pull=True)[2:] == ["--dry did not look at the remote: --pull may fetch what is said here to run"]
     project.write({"params.yaml": "q: 2\n"})
-    assert dry()[0] == "one: to run: p {'alpha': None} → nothing"
+    assert dry()[0] == "one: will fail: Parameters 'p' are missing from 'params.yaml'"

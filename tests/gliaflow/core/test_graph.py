@@ -16,6 +16,21 @@ DIAMOND = Graph(
 )
 
 
+@pytest.mark.parametrize(
+    ("stages", "chain"),
+    [
+        ((), True),
+        ((Stage("a"),), True),
+        ((Stage("a"), Stage("b", ("a",)), Stage("c", ("a", "b"))), True),
+        ((Stage("a"), Stage("b")), False),
+        ((Stage("a"), Stage("b", ("a",)), Stage("c", ("a",))), False),
+        (DIAMOND.stages, False),
+    ],
+)
+def test_a_chain_has_no_two_stages_side_by_side(stages: tuple[Stage, ...], chain: bool) -> None:
+    assert Graph(stages).is_chain == chain
+
+
 def test_downstreams_read_an_output_themselves() -> None:
     assert DIAMOND.downstreams == {
         "top": ["left", "right"],

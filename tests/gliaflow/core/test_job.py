@@ -1,11 +1,14 @@
 """The tries of a stage, and who waits for whom, on fakes; worked out by hand."""
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import pytest
 
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Ended
-from gliaflow.core.report import Line, Message, Outcome
+from gliaflow.core.report import Event, Line, Message, Outcome
 from gliaflow.core.settings import Settings
 from tests.support.fakes import Ear, FakeExecutor, Fate, World
 
@@ -84,12 +87,61 @@ def test_what_is_downstream_of_a_stage_that_ran_is_forced() -> None:
     assert world.scheduler.report.reproduced == ["a", "b", "c"]
 
 
-def test_a_run_that_waits_for_another_runs_slots_tells_so_once() -> None:
-    ear = Ear()
-    world = World(1, graph(a=Settings(), b=Settings()))
-    executor = FakeExecutor(world)
-    reserve, until = executor.reserve, 20.0
+def waiting(until: float, holders: Callable[[World], str] | None, **stages: Settings) -> list[tuple[float, str]]:
+    """What a run tells, and when, whose executor gives nothing before `until`."""
+    world = World(1, graph(**stages))
+    executor, ear = FakeExecutor(world, gpus=9), Ear()
+    reserve = executor.reserve
     executor.reserve = lambda stage: reserve(stage) if world.now > until else None  # type: ignore[method-assign]
+    executor.holders = (lambda _: holders(world)) if holders else None  # type: ignore[method-assign, assignment]
+    told: list[tuple[float, str]] = []
+    hear = ear.hear
+
+    def note(event: Event) -> None:
+        told.extend([(world.now, event.text)] if isinstance(event, Message) else [])
+        hear(event)
+
+    ear.hear = note  # type: ignore[method-assign]
     world.play(executor, listener=ear)
-    told = [event.text for event in ear.events if isinstance(event, Message)]
+    return told
+
+
+def test_who_holds_what_a_stage_waits_for_is_told_once() -> None:
+    ((when, text),) = waiting(20.0, lambda _: "a CPU that stage 'x' holds", a=Settings(), b=Settings())
+    assert text == "a waits for a CPU that stage 'x' holds"
+    assert 3 <= when <= 7
+
+
+def test_a_short_wait_is_not_told_and_neither_is_what_anybody_expects() -> None:
+    assert waiting(2.5, lambda _: "a CPU that stage 'x' holds", a=Settings()) == []
+    assert waiting(20.0, lambda _: "", a=Settings()) == []
+
+
+def test_what_is_waited_for_is_told_again_when_it_changes_but_not_all_the_time() -> None:
+    told = waiting(20.0, lambda world: f"a CPU of {int(world.now / 0.4)}", a=Settings())
+    times = [when for when, _ in told]
+    assert 3 <= len(told) <= 7
+    assert all(later - earlier >= 2.9 for earlier, later in pairwise(times))
+    assert [text for _, text in waiting(20.0, lambda world: f"{int(world.now / 10)}", a=Settings())] == [
+        "a waits for 0",
+        "a waits for 1",
+        "a waits for 2",
+    ][: 2 + (times[-1] > 20)]
+
+
+def test_each_stage_that_waits_for_a_gpu_is_told_of_and_of_the_others_the_first() -> None:
+    gpu = Settings(gpus=1)
+    told = waiting(30.0, lambda _: "something", a=gpu, b=gpu, c=Settings(), d=Settings())
+    assert {text for _, text in told} == {f"{name} waits for something" for name in "ab"}
+
+
+def test_an_executor_without_a_word_for_it_is_told_of_if_nothing_runs() -> None:
+    told = [text for _, text in waiting(20.0, None, a=Settings(), b=Settings())]
     assert told == ["a waits for CPUs or GPUs that another run on this machine holds"]
+
+
+def test_a_stage_that_another_process_blocks_for_long_is_told_of() -> None:
+    for busy, expected in ((3, []), (100, ["a waits: another process works on it"])):
+        world, ear = World(1, graph(a=Settings()), fates={"a": Fate(busy=busy)}), Ear()
+        world.play(FakeExecutor(world), listener=ear)
+        assert [event.text for event in ear.events if isinstance(event, Message)] == expected

@@ -1,6 +1,7 @@
 """Schedulers without Prefect: threads of the test's own do the work."""
 
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -10,15 +11,18 @@ from typing import Any
 import pytest
 
 import gliaflow.workspace.workspace as workspace_module
-from gliaflow.core.graph import Stage
-from gliaflow.core.job import Work
+from gliaflow.core.graph import Graph, Stage
+from gliaflow.core.job import Job, Work
 from gliaflow.core.options import Options
+from gliaflow.core.ports import Lease
 from gliaflow.core.report import Event, Outcome
 from gliaflow.core.scheduler import Scheduler
 from gliaflow.core.settings import Settings
+from gliaflow.errors import Interrupted
 from gliaflow.machine.local import LocalExecutor
 from gliaflow.machine.slots import Slots
 from gliaflow.workspace.workspace import Workspace
+from tests.support.fakes import FakeExecutor, World
 from tests.support.repos import Project, copies
 
 CHAIN: dict[str, Any] = {
@@ -238,6 +242,54 @@ def test_what_was_skipped_is_told_the_failure_that_it_depends_on(project: Projec
         }
     )
     assert schedule(project, Options(on_error="keep-going"), work).results["c"].why == "'a' failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (KeyboardInterrupt(), signal.SIGINT),
+        (Interrupted(signal.SIGHUP), signal.SIGHUP),
+        (Interrupted(signal.SIGTERM), signal.SIGTERM),
+        (Interrupted(signal.SIGQUIT), signal.SIGTERM),
+        (InterruptedError("cancelled"), signal.SIGTERM),
+    ],
+)
+def test_what_ends_the_run_is_passed_to_stages_and_told_what_they_left(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, number: signal.Signals
+) -> None:
+    world = World(1, Graph(tuple(Stage(name) for name in "abcdef")))
+    executor, stopped = FakeExecutor(world, cpus=5), list[int]()
+    reserve = executor.reserve
+
+    def interrupted(stage: Stage) -> Lease | None:
+        if stage.address == "f":
+            raise error
+        return reserve(stage)
+
+    monkeypatch.setattr(executor, "reserve", interrupted)
+    monkeypatch.setattr(Job, "stop", lambda _, number: stopped.append(number))
+    with pytest.raises(type(error)) as caught:
+        world.play(executor)
+    running = [name for name in "abcde" if name in world.dispatched]
+    assert stopped == [number] * len(running) == [number] * 5
+    left = "what 'a', 'b', 'c' and 2 more wrote may be half-written; the next run makes it anew"
+    assert caught.value.__notes__ == [left]
+
+
+def test_nothing_is_told_of_stages_that_had_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(1, Graph((Stage("a"), Stage("b", ("a",)))))
+    executor = FakeExecutor(world)
+    reserve = executor.reserve
+
+    def interrupted(stage: Stage) -> Lease | None:
+        if stage.address == "b":
+            raise Interrupted(signal.SIGHUP)
+        return reserve(stage)
+
+    monkeypatch.setattr(executor, "reserve", interrupted)
+    with pytest.raises(Interrupted) as caught:
+        world.play(executor)
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_no_more_jobs_than_threads_are_submitted(project: Project) -> None:

@@ -13,6 +13,7 @@ import psutil
 
 from gliaflow.machine.process import Exit, Process
 from gliaflow.machine.spawn import Supervisor
+from gliaflow.terminal.pseudo import Measure
 from tests.support.patience import PATIENCE
 from tests.support.repos import alive
 
@@ -26,6 +27,7 @@ class Stages:
     def __init__(self, folder: Path) -> None:
         self.folder, self.supervisor = folder, Supervisor()
         self.spawned: list[Process] = []
+        self.terminal: Measure | None = None  # to which they print; None for a pipe
         self.partial: list[str] = []  # what stood on unfinished lines
 
     def spawn(
@@ -33,7 +35,8 @@ class Stages:
     ) -> Process:
         """A stage of these shell lines."""
         commands = [["/bin/sh", "-c", line] for line in lines]
-        made = self.supervisor.spawn(commands, str(cwd or self.folder), os.environ if env is None else env, keep)
+        environment = os.environ if env is None else env
+        made = self.supervisor.spawn(commands, str(cwd or self.folder), environment, keep, terminal=self.terminal)
         self.spawned.append(made)
         return made
 

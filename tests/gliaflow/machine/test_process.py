@@ -10,8 +10,10 @@ import time
 import psutil
 import pytest
 
-from gliaflow.machine.process import LONGEST_LINE, Exit
+from gliaflow.machine.process import Exit
 from gliaflow.machine.spawn import GRACE_SECONDS
+from gliaflow.terminal.pseudo import PAGERS, Size
+from gliaflow.terminal.text import LONGEST_LINE
 from tests.gliaflow.machine.processes import LONG, STUBBORN, Stages, gone
 from tests.support.patience import PATIENCE
 
@@ -68,6 +70,83 @@ def test_a_long_progress_is_still_no_line(stages: Stages) -> None:
 
 def test_what_is_not_utf_8_is_replaced(stages: Stages) -> None:
     assert stages.run("printf 'a\\377b\\303\\244\\n'")[1] == ["a\N{REPLACEMENT CHARACTER}bä"]
+
+
+# What it prints to a pseudo-terminal
+
+TELL = "import os\nprint(os.isatty(1), os.isatty(2), os.isatty(0), *os.get_terminal_size(1), flush=True)\n"
+
+
+def test_a_stage_finds_a_terminal_and_nothing_to_read(stages: Stages) -> None:
+    stages.terminal = lambda: Size(70, 20)
+    ended, lines = stages.run(stages.python(TELL))
+    assert (ended.code, lines) == (0, ["True True False 70 20"])
+
+
+def test_the_size_of_the_terminal_is_followed(stages: Stages) -> None:
+    size = [Size(70, 20)]
+    stages.terminal = lambda: size[0]
+    line = stages.python(f"{TELL}while os.get_terminal_size(1).columns == 70: pass\n{TELL}")
+    process = stages.spawn(line)
+    _, lines = stages.watch(process, PATIENCE, lambda _: size.__setitem__(0, Size(30, 5)))
+    assert lines == ["True True False 70 20", "True True False 30 5"]
+
+
+@pytest.mark.parametrize("number", [0, 1, 200_000])
+def test_a_terminal_loses_no_line_either(stages: Stages, number: int) -> None:
+    stages.terminal = lambda: Size(70, 20)
+    ended, lines = stages.run(f"seq 1 {number}; printf end")
+    assert ended.code == 0
+    assert lines == [*map(str, range(1, number + 1)), "end"]
+
+
+def test_a_terminals_output_is_what_was_printed(stages: Stages) -> None:
+    """Neither does it add a carriage return, nor break what is long."""
+    stages.terminal = lambda: Size(10, 5)
+    lines = stages.run(
+        "printf 'a\\r\\nb\\tc\\n'; head -c 100000 /dev/zero | tr '\\0' x; echo; printf '\\303\\244\\377\\n'"
+    )[1]
+    assert lines[:2] == ["a", "b\tc"]
+    assert "".join(lines[2:-1]) == "x" * 100_000
+    assert lines[-1] == "ä\N{REPLACEMENT CHARACTER}"
+
+
+def test_on_a_terminal_a_bar_moves(stages: Stages) -> None:
+    stages.terminal = lambda: Size(70, 20)
+    bar = "import sys, time\nfor n in '0123':\n    sys.stderr.write(f'\\r{n}' * os.isatty(2))\n    time.sleep(0.3)\n"
+    assert stages.run(stages.python(f"import os\n{bar}"))[1] == ["3"]
+    assert stages.partial[0] == "0"
+    assert sorted(set(stages.partial)) == stages.partial
+
+
+@pytest.mark.parametrize("command", ["git log", "git -c core.pager=less log", "man true || true", "git log -p | cat"])
+def test_nothing_pages_for_a_stage(stages: Stages, command: str) -> None:
+    stages.terminal = lambda: Size(70, 5)
+    environment = {**os.environ, **PAGERS, "TERM": "xterm", "GIT_CONFIG_GLOBAL": os.devnull}
+    commits = "for n in 1 2 3 4 5; do git -c user.name=a -c user.email=b commit -qm $n --allow-empty; done"
+    process = stages.spawn(f"git init -q . && {commits} && {command}", env=environment)
+    ended, lines = stages.watch(process, PATIENCE)
+    assert (ended.code, ended.timed_out) == (0, False)
+    assert (
+        "man" in command or sum(line.startswith("\x1b[33mcommit") or line.startswith("commit") for line in lines) == 5
+    )
+
+
+@pytest.mark.usefixtures("impatient")
+def test_on_a_terminal_a_time_limit_ends_the_whole_tree_too(stages: Stages) -> None:
+    stages.terminal = lambda: Size(70, 20)
+    ended, lines = stages.run(STUBBORN, timeout=2)
+    assert (ended.code, ended.timed_out) == (-signal.SIGKILL, True)
+    assert lines[0].startswith("ready")
+
+
+def test_where_there_is_no_pseudo_terminal_a_pipe_does(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> tuple[int, int]:
+        raise OSError("out of pty devices")
+
+    monkeypatch.setattr(os, "openpty", none)
+    stages.terminal = lambda: Size(70, 20)
+    assert stages.run("[ -t 1 ] || echo a pipe")[1] == ["a pipe"]
 
 
 # How it ends
@@ -228,3 +307,52 @@ def test_a_stop_before_the_start_keeps_it_from_running(stages: Stages) -> None:
     process.close()
     assert gone(warden)
     assert not marker.exists()
+
+
+# Its commands one after another
+
+
+def test_each_command_begins_after_the_lines_of_the_one_before(stages: Stages) -> None:
+    told: list[str] = []
+    process = stages.spawn("seq 3; printf half", "echo b", "exit 4", "echo never")
+    ended = process.run(lambda text, whole: told.append(text) if whole else None, None, lambda: told.append("begins"))
+    assert told == ["begins", "1", "2", "3", "half", "begins", "b", "begins"]
+    assert (ended.code, ended.command, ended.refused, ended.lost) == (4, "exit 4", None, False)
+
+
+def test_a_command_begins_although_one_in_the_background_writes_for_ever(stages: Stages) -> None:
+    until = f"until [ -e {stages.folder / 'word'} ]; do sleep 0.02; done; echo done"
+    process = stages.spawn("(while :; do echo y; done) &", until)
+    told: list[int] = []
+    began: list[float] = []
+
+    def begins() -> None:
+        began.append(time.monotonic())
+        if len(began) == 2:
+            (stages.folder / "word").touch()
+
+    ended = process.run(lambda text, _: told.append(1) if text == "done" else None, PATIENCE, begins)
+    assert (ended.code, ended.timed_out, len(began), told[:1]) == (0, False, 2, [1])
+
+
+def test_a_stop_between_two_commands_keeps_the_next_from_running(stages: Stages) -> None:
+    marker = stages.folder / "marker"
+    process = stages.spawn("true", f"touch {marker}")
+    began: list[int] = []
+
+    def begins() -> None:
+        began.append(1)
+        if len(began) == 2:
+            process.stop(signal.SIGTERM)
+
+    ended = process.run(lambda *_: None, None, begins)
+    assert ended.code == -signal.SIGTERM
+    assert not marker.exists()
+
+
+def test_a_killed_warden_is_told_from_a_killed_command(stages: Stages) -> None:
+    killed = stages.run("kill -KILL $$")[0]
+    assert (killed.code, killed.lost) == (-signal.SIGKILL, False)
+    process = stages.spawn(f"echo ready; sleep {LONG}")
+    lost, _ = stages.watch(process, seen=lambda _: os.kill(process.pid, signal.SIGKILL))
+    assert (lost.code, lost.lost) == (-signal.SIGKILL, True)

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -9,13 +10,14 @@ import pytest
 
 from gliaflow.core.settings import Settings
 from gliaflow.machine.slots import THREADS, SlotLease, Slots, visible_gpus
-from tests.support.repos import ROOT
+from tests.support.repos import SOURCE
 
 HOLD = (
     "import os, sys, time\n"
     "from gliaflow.machine.slots import Slots\n"
     "from gliaflow.core.settings import Settings\n"
-    "lease = Slots(int(sys.argv[1]), os.environ).acquire(Settings(cpus=int(sys.argv[2]), gpus=int(sys.argv[3])))\n"
+    "wanted = Settings(cpus=int(sys.argv[2]), gpus=int(sys.argv[3]))\n"
+    "lease = Slots(int(sys.argv[1]), os.environ).acquire(wanted, 'train')\n"
     "print(lease and dict(lease.environment), flush=True)\n"
     "time.sleep(1200)\n"
 )
@@ -49,7 +51,7 @@ class Machine:
         """Acquire slots in a process that then waits, and what it got."""
         process = subprocess.Popen(
             [sys.executable, "-c", HOLD, str(cpus), str(wanted), str(gpus)],
-            env={**self.environment(), "PYTHONPATH": str(ROOT)},
+            env={**self.environment(), "PYTHONPATH": str(SOURCE)},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -272,3 +274,69 @@ def test_locks_are_for_every_user(machine: Machine) -> None:
         os.umask(mask)
     assert machine.slots.stat().st_mode & 0o7777 == 0o1777
     assert [path.stat().st_mode & 0o777 for path in machine.slots.iterdir()] == [0o666]
+
+
+def test_who_waits_is_told_what_is_lacking_and_which_stage_has_it(two_gpus: Machine) -> None:
+    slots = two_gpus.of(2)
+    assert slots.holders(Settings(cpus=2, gpus=2)) == ""
+    one = got(slots.acquire(Settings(gpus=1), "train"))
+    assert slots.holders(Settings(gpus=1)) == ""
+    assert slots.holders(Settings(gpus=2)) == "a GPU that stage 'train' of this run holds"
+    two = got(slots.acquire(Settings(gpus=1), "score"))
+    both = "2 GPUs that stage 'train' of this run and stage 'score' of this run hold"
+    assert slots.holders(Settings(cpus=2, gpus=2)) == f"{both}, and {both.replace('GPU', 'CPU')}"
+    assert slots.holders(Settings(cpus=1)) == ""  # what anybody expects
+    one.release()
+    assert slots.holders(Settings(cpus=2)) == "a CPU that stage 'score' of this run holds"
+    two.release()
+    assert slots.holders(Settings(cpus=2, gpus=2)) == ""
+
+
+def test_another_run_is_told_by_its_stage_its_folder_and_its_process(machine: Machine) -> None:
+    process, _ = machine.hold(1, 1)
+    slots = machine.of(1)
+    held = f"a CPU that stage 'train' of {Path.cwd()} (pid {process.pid}) holds"
+    assert slots.holders(Settings()) == held
+    process.kill()
+    process.wait()
+    assert slots.holders(Settings()) == ""
+    assert slots.acquire(Settings(), "mine")  # over the text that the killed one left
+    assert slots.holders(Settings(cpus=2)) == "a CPU that stage 'mine' of this run holds"
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", "{}", '{"stage": 1}', '["train"]', "null", "\udcff"])
+def test_of_a_holder_that_wrote_nothing_of_use_only_that_it_is_there_is_told(machine: Machine, text: str) -> None:
+    slots = machine.of(1)
+    lease = got(slots.acquire(Settings(), "train"))
+    (machine.slots / "cpu-0").write_bytes(text.encode(errors="surrogateescape"))
+    assert slots.holders(Settings()) == "a CPU that another run on this machine holds"
+    lease.release()
+
+
+def test_a_slot_that_a_killed_runs_stage_still_holds_is_not_told_under_its_name(machine: Machine) -> None:
+    """Nor under that of a later process that has its pid."""
+    slots = machine.of(1)
+    lease = got(slots.acquire(Settings(), "train"))
+    path = machine.slots / "cpu-0"
+    for changed in ({"pid": 2**30}, {"started": "0"}):
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+        assert slots.holders(Settings()) == "a CPU that another run on this machine holds"
+    lease.release()
+    assert path.read_text() == ""  # so that nobody is told of it before the next holder has written
+
+
+def test_what_is_tried_and_not_taken_leaves_no_name(two_gpus: Machine) -> None:
+    slots = two_gpus.of(1)
+    lease = got(slots.acquire(Settings(gpus=2), "train"))
+    assert slots.acquire(Settings(), "other") is None
+    assert slots.holders(Settings(cpus=1, gpus=1)) == "a GPU that stage 'train' of this run holds"
+    lease.release()
+
+
+def test_many_holders_are_counted(machine: Machine) -> None:
+    slots = machine.of(5)
+    leases = [got(slots.acquire(Settings(), name)) for name in "abcde"]
+    three = "stage 'a' of this run, stage 'b' of this run, stage 'c' of this run"
+    assert slots.holders(Settings(cpus=5)) == f"5 CPUs that {three} and 2 more hold"
+    for lease in leases:
+        lease.release()

@@ -1,16 +1,19 @@
 """The supervisor that a flow starts, loses and closes; and what asking it costs."""
 
+import errno
 import fcntl
 import os
 import resource
+import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import psutil
+import pytest
 
-from gliaflow.machine.process import Exit
+from gliaflow.machine.process import Exit, Process
 from tests.gliaflow.machine.processes import LONG, Stages, eventually, free, gone, open_files, supervisor_of
 from tests.support.repos import ROOT, alive
 
@@ -84,6 +87,26 @@ def test_stages_that_find_the_supervisor_killed_do_not_wait_for_each_other(stage
         for thread in threads:
             thread.join()
         assert [end.code for end in ended] == [0] * number * (round_ + 1)
+
+
+def test_a_process_that_the_system_does_not_give_is_told_and_another_may_follow(
+    stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a supervisor says that gets none is put in its mouth."""
+    before = open_files()
+
+    def refuse(*_: object) -> Process:
+        ours, theirs = socket.socketpair()
+        theirs.sendall(b'{"code": 127, "refused": [%d, ""]}\n' % errno.EAGAIN)
+        theirs.close()
+        return Process(ours, os.open(os.devnull, os.O_RDONLY))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stages.supervisor, "_ask", refuse)
+        with pytest.raises(BlockingIOError, match="no process can be started: Resource temporarily unavailable"):
+            stages.spawn("true")
+    assert open_files() == before
+    assert stages.run("echo again")[1] == ["again"]
 
 
 def test_a_killed_flow_takes_all_with_it() -> None:

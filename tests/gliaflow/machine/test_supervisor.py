@@ -1,15 +1,21 @@
 """The wardens: what a command is given, how all that it starts ends, and what is held until then."""
 
+import errno
 import fcntl
+import json
 import os
 import signal
+import socket
 import time
+from collections.abc import Iterator
+from typing import NoReturn
 
 import psutil
 import pytest
 
 from gliaflow.machine.process import CANNOT_RUN
 from gliaflow.machine.spawn import GRACE_SECONDS
+from gliaflow.machine.supervisor import Supervisor, Warden
 from tests.gliaflow.machine.processes import LONG, STUBBORN, Stages, end, eventually, free, gone
 from tests.support.repos import alive
 
@@ -24,6 +30,7 @@ def test_a_command_that_is_not_there(stages: Stages) -> None:
     process = stages.supervisor.spawn([["/no/such/program", "x"]], "/", os.environ)
     ended, lines = stages.watch(process)
     assert (ended.code, lines) == (CANNOT_RUN, ["/no/such/program: No such file or directory"])
+    assert ended.refused == (errno.ENOENT, "/no/such/program")
     assert stages.run("no-such-program")[0].code == CANNOT_RUN
 
 
@@ -31,6 +38,62 @@ def test_a_folder_that_is_not_there(stages: Stages) -> None:
     ended, lines = stages.watch(stages.spawn("echo a", cwd=stages.folder / "none"))
     assert ended.code == CANNOT_RUN
     assert lines == [f"{stages.folder / 'none'}: No such file or directory"]
+    assert ended.refused == (errno.ENOENT, str(stages.folder / "none"))
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [(["/etc/passwd"], errno.EACCES), (["/etc"], errno.EACCES), (["/bin/sh", "x" * 200_000], errno.E2BIG)],
+)
+def test_why_the_system_starts_no_command_is_told(stages: Stages, command: list[str], number: int) -> None:
+    ended, _ = stages.watch(stages.supervisor.spawn([command], "/", os.environ))
+    assert (ended.code, ended.refused) == (CANNOT_RUN, (number, command[0]))
+
+
+def test_one_that_starts_and_exits_so_was_not_refused(stages: Stages) -> None:
+    assert stages.run("exit 127")[0].refused is None
+    assert stages.run("true", "exit 127")[0].refused is None
+
+
+@pytest.fixture
+def in_this_process() -> Iterator[None]:
+    """Afterwards nobody is woken by children any more."""
+    yield
+    os.close(signal.set_wakeup_fd(-1))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def no_process() -> NoReturn:
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_supervisor_that_gets_no_process_tells_and_serves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    read, write = os.pipe()
+    control, other = socket.socketpair()
+    with ours, control, other:
+        supervisor = Supervisor(control)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fork", no_process)
+            supervisor.fork([theirs.detach(), write])
+        assert json.loads(ours.recv(1 << 16)) == {"code": CANNOT_RUN, "refused": [errno.EAGAIN, ""]}
+        assert ours.recv(1) == b""
+        assert os.read(read, 1) == b""
+        assert supervisor.wardens == set()
+        supervisor.woken.close()
+    os.close(read)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_warden_that_gets_no_process_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        warden = Warden(theirs, 1)
+        monkeypatch.setattr(os, "fork", no_process)
+        assert warden.start(["true"], "/", {}) == 0
+        assert (warden.code, warden.refused) == (CANNOT_RUN, (errno.EAGAIN, ""))
+        warden.woken.close()
 
 
 def test_environment_and_folder(stages: Stages) -> None:
@@ -46,6 +109,19 @@ def test_it_reads_nothing_and_inherits_three_descriptors(stages: Stages) -> None
         os.set_inheritable(held.fileno(), True)
         process = stages.spawn("read -r x || echo end; readlink /proc/$$/fd/0; ls /proc/$$/fd", keep=[held.fileno()])
         assert stages.watch(process)[1] == ["end", "/dev/null", "0", "1", "2"]
+
+
+def test_it_reads_what_it_is_given_and_the_next_reads_on(stages: Stages) -> None:
+    read, write = os.pipe()
+    os.write(write, b"one\ntwo\nthree\n")
+    os.close(write)
+    lines = ["read -r x; echo $x; ls /proc/$$/fd", "read -r x; echo $x"]
+    commands = [["/bin/sh", "-c", line] for line in lines]
+    for said in (["one", "0", "1", "2", "two"], ["three", "0", "1", "2", ""]):
+        process = stages.supervisor.spawn(commands, "/", os.environ, stdin=read)
+        assert stages.watch(process)[1] == said
+        process.close()
+    os.close(read)
 
 
 def test_signals_are_what_a_shell_expects(stages: Stages) -> None:
@@ -77,6 +153,17 @@ def test_what_ignores_the_signal_is_killed_after_the_grace(stages: Stages, impat
     assert ended.code == -signal.SIGKILL
     assert time.monotonic() - told[0] >= impatient
     assert len(lines) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_ignores_these_has_sigterm_before_it_is_killed(
+    stages: Stages, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr("gliaflow.machine.spawn.GRACE_SECONDS", 3.0)
+    line = f"trap '' {number.name[3:]}; trap 'echo told; exit 4' TERM; echo ready; while :; do sleep 0.1; done"
+    process = stages.spawn(line)
+    ended, lines = stages.watch(process, seen=lambda _: process.stop(number))
+    assert (ended.code, lines[0], lines[-1]) == (4, "ready", "told")
 
 
 def test_what_is_left_running_is_ended_and_counted(stages: Stages) -> None:

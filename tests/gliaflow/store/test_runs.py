@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from dvc.repo import Repo
+from dvc_data.hashfile.hash_info import HashInfo
 
 from gliaflow.store import runs
 from tests.gliaflow.store.history import opened
@@ -124,6 +125,37 @@ def test_outputs_are_foreseen_and_nothing_is_changed(repo: Repo) -> None:
     assert runs.foreseen(two, coming) is None
     Path("one.txt").unlink()
     assert runs.foreseen(two, {}) is None
+
+
+def test_a_run_may_be_restored_if_what_is_known_of_it_fits_a_record(repo: Repo) -> None:
+    """The repository has runs of `p` 1, 2 and 3."""
+    records = runs.Records(repo)
+    two = stage(repo, "two")
+    hashes = {dep.fs_path: dep.hash_info for dep in two.deps if dep.protocol == "local" and dep.hash_info.name == "md5"}
+    assert hashes
+    assert records.may_give(two, {}, same=False, run_cache=True, more=())
+    assert records.may_give(two, hashes, same=False, run_cache=True, more=())
+    assert not records.may_give(two, hashes, same=False, run_cache=False, more=())
+    assert records.may_give(two, hashes, same=True, run_cache=False, more=())
+    other = {path: HashInfo(one.name, "0" * 32) for path, one in hashes.items()}
+    assert not records.may_give(two, other, same=False, run_cache=True, more=())
+    two.cmd = "another"
+    assert not records.may_give(two, hashes, same=False, run_cache=True, more=())
+    shutil.rmtree(".dvc/cache/files")
+    lost = stage(repo, "two")
+    assert not records.may_give(lost, hashes, same=False, run_cache=True, more=())
+    assert records.may_give(lost, hashes, same=False, run_cache=True, more={lost.outs[0].hash_info.value})
+
+
+def test_dvc_lock_counts_for_a_stage_that_did_not_change_even_without_the_run_cache(repo: Repo) -> None:
+    assert runs.foreseen(loaded(repo, "two"), {}, same=True, run_cache=False)
+    assert runs.foreseen(loaded(repo, "two"), {}, same=False, run_cache=False) is None
+    shutil.rmtree(".dvc/cache/runs")
+    assert runs.foreseen(loaded(repo, "two"), {}, same=True)
+    assert runs.foreseen(loaded(repo, "two"), {}) is None
+    shutil.rmtree(".dvc/cache/files")
+    assert runs.foreseen(loaded(repo, "two"), {}, same=True) is None
+    assert runs.entry_for(loaded(repo, "two"), {}, same=True, run_cache=True)
 
 
 def test_dependencies_are_set_back_to_what_the_lock_file_says(repo: Repo) -> None:

@@ -79,7 +79,7 @@ def test_what_was_restored_is_told(host: Host) -> None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (CommandFailed("make", 3), ("Failed", "on b: failed to run: make, exited with 3")),
+        (CommandFailed("make", 3), ("Failed", "on b: exited with 3: make")),
         (UserError("no\nfile"), ("Refused", "on b: no file")),
         (TransientError("no network"), ("Failed", "on b: no network")),
     ],

@@ -1,6 +1,7 @@
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
+from gliaflow.core.ports import NotYet
 from gliaflow.workspace.locks import CLOCK_SECONDS, forget_the_dead
+from gliaflow.workspace.workspace import Workspace
+from tests.gliaflow.workspace.test_conformance import execute, run
+from tests.support.repos import SOURCE, Project, copies
 
 NOTHING: dict[str, Any] = {"write": {}, "read": {}}
 
@@ -126,3 +131,104 @@ def test_a_file_with_nothing_to_drop_is_not_written(rwlock: Path, nobody: bool) 
     forget_the_dead(rwlock)
     after = rwlock.stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+@pytest.fixture
+def workspace(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """One stage, `s`, which reads seed.txt and makes o.txt; it is planned."""
+    project.write({"seed.txt": "1\n"})
+    project.pipeline({"s": copies("seed.txt", "o.txt")})
+    monkeypatch.setenv("PATH", project.environment["PATH"])
+    with Workspace(project.root, None, lambda _: None) as made:
+        made.plan()
+        yield made
+
+
+HELD = ("write", "read", "both", "several")
+
+
+@pytest.mark.parametrize("how", HELD)
+def test_what_the_last_dead_process_held_is_free(workspace: Workspace, dead: int, living: int, how: str) -> None:
+    """DVC drops the whole key "write" or "read" with the last entry in it."""
+    here = Path.cwd()
+    notes: dict[str, Any] = {
+        "write": {"write": {f"{here}/o.txt": info(dead)}},
+        "read": {"read": {f"{here}/o.txt": [info(dead)]}},
+        "both": {"write": {f"{here}/seed.txt": info(dead)}, "read": {f"{here}/o.txt": [info(dead), info(dead)]}},
+        "several": {
+            "write": {f"{here}/o.txt": info(dead), f"{here}/seed.txt": info(dead), "/other": info(living)},
+            "read": {f"{here}/o.txt": [info(dead)], "/other": [info(living)]},
+        },
+    }
+    path = here / ".dvc/tmp/rwlock"
+    path.write_text(json.dumps(notes[how]))
+    assert run(workspace, "s") == {"o.txt": "b026324c6904b2a9cb4b88d6d61c81d1"}
+    left = json.loads(path.read_text())
+    assert list(left.get("write", {})) == list(left.get("read", {})) == (["/other"] if how == "several" else [])
+    assert workspace.close(failed=False, complete=True) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "", "null", "[]", '{"write": {"/a": 1}}', '{"other": {}}', '{"read": {"/a": [{}]}}']
+)
+def test_what_makes_no_sense_in_the_middle_of_a_run_is_in_nobodys_way(workspace: Workspace, text: str) -> None:
+    path = Path(".dvc/tmp/rwlock")
+    path.write_text(text)
+    prepared = workspace.prepare("s")
+    path.write_text(text)
+    assert workspace.claim("s")
+    workspace.hold("s", os.getpid())
+    assert json.loads(path.read_text())["write"][f"{Path.cwd()}/o.txt"]["pid"] == os.getpid()
+    execute(prepared)
+    path.write_text(text)
+    assert list(workspace.finish("s")) == ["o.txt"]
+    assert workspace.settle("s") == workspace.close(failed=False, complete=True) == {}
+
+
+@pytest.mark.parametrize("how", ["write", "read"])
+def test_what_the_living_hold_is_busy(workspace: Workspace, living: int, how: str) -> None:
+    held = info(living) if how == "write" else [info(living)]
+    workspace.prepare("s")
+    Path(".dvc/tmp/rwlock").write_text(json.dumps({how: {f"{Path.cwd()}/o.txt": held}}))
+    with pytest.raises(NotYet, match=r"o\.txt' is busy"):
+        workspace.claim("s")
+
+
+def test_between_a_stages_end_and_its_record_its_paths_stay_busy(workspace: Workspace, dead: int) -> None:
+    """Or another run takes them, and removes the outputs."""
+    prepared = workspace.prepare("s")
+    workspace.claim("s")
+    workspace.hold("s", dead)  # the warden
+    execute(prepared)
+    script = (
+        "from gliaflow.workspace.workspace import Workspace\n"
+        "from gliaflow.core.ports import NotYet\n"
+        "with Workspace() as workspace:\n"
+        "    workspace.plan()\n"
+        "    try:\n"
+        "        workspace.prepare('s') and print(workspace.claim('s'))\n"
+        "    except NotYet as reason:\n"
+        "        print('busy' in str(reason))\n"
+    )
+    line = [sys.executable, "-c", script]
+    ended = subprocess.run(
+        line, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}
+    )
+    assert ended.stdout == "True\n"
+    assert workspace.finish("s") == {"o.txt": "b026324c6904b2a9cb4b88d6d61c81d1"}
+    workspace.settle("s")
+    workspace.close(failed=False, complete=True)
+
+
+def test_after_the_run_was_killed_what_its_warden_still_ends_is_busy(workspace: Workspace, living: int) -> None:
+    workspace.prepare("s")
+    workspace.claim("s")
+    workspace.hold("s", living)
+    path = Path(".dvc/tmp/rwlock")
+    noted = json.loads(path.read_text())
+    workspace.release("s")
+    assert json.loads(path.read_text()) == NOTHING
+    gone = json.dumps(noted).replace(f'"pid": {os.getpid()}', '"pid": 999999999')
+    path.write_text(gone)
+    with pytest.raises(NotYet, match=r"o\.txt' is busy"):
+        workspace.claim("s")

@@ -63,6 +63,48 @@ def test_what_changed_while_a_stage_waited_is_prepared_anew(one: Project, monkey
         workspace.release("s")
 
 
+@pytest.mark.parametrize("outs", [["o.txt"], []])
+@pytest.mark.parametrize("run_cache", [True, False])
+def test_what_another_run_recorded_while_a_stage_waited_is_prepared_anew(
+    one: Project, outs: list[str], run_cache: bool
+) -> None:
+    one.pipeline({"s": {"cmd": "cp seed.txt o.txt", "deps": ["seed.txt"], "outs": outs}})
+    with opened(one, run_cache=run_cache) as workspace:
+        workspace.plan()
+        assert workspace.prepare("s").outcome is Outcome.RUN
+        one.dvc("repro")
+        assert not workspace.claim("s")
+        found = workspace.prepare("s").outcome
+        assert found is Outcome.UNCHANGED
+        workspace.settle("s")
+        assert workspace.close(failed=False, complete=True) == {}
+    assert one.dvc("status").stdout == "Data and pipelines are up to date.\n"
+
+
+def test_what_another_run_recorded_runs_again_if_it_is_forced_to(one: Project) -> None:
+    with opened(one) as workspace:
+        workspace.plan()
+        workspace.prepare("s", force=True)
+        one.dvc("repro")
+        assert not workspace.claim("s")
+        assert workspace.prepare("s", force=True).outcome is Outcome.RUN
+        assert workspace.claim("s")
+        workspace.release("s")
+
+
+def test_what_another_run_recorded_before_a_stage_is_looked_at_is_known(one: Project) -> None:
+    with opened(one) as workspace:
+        workspace.plan()
+        one.dvc("repro")
+        one.write({"seed.txt": "2\n"})
+        assert [change.name for change in workspace.prepare("s").why] == ["seed.txt"]
+        one.dvc("repro")
+        assert workspace.prepare("s").outcome is Outcome.UNCHANGED
+        one.write({"seed.txt": "3\n", "dvc.lock": "schema: '2.0'\nstages: {}\n"})
+        assert run(workspace, "s")
+        workspace.close(failed=False, complete=True)
+
+
 def test_what_changed_while_a_stage_ran_is_not_recorded(one: Project) -> None:
     with opened(one) as workspace:
         workspace.plan()
