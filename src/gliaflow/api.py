@@ -15,7 +15,7 @@ from gliaflow.core.options import Options
 from gliaflow.core.ports import Executor, Listener
 from gliaflow.core.report import Measured, Message, Outcome, Report, RunBegan, StageResult, Summary
 from gliaflow.core.scheduler import Scheduler
-from gliaflow.errors import GliaflowError, TransientError, UserError
+from gliaflow.errors import GliaflowError, TransientError, UserError, told
 from gliaflow.export.configured import THIS_MACHINE, Server, configured
 from gliaflow.export.keeping import Several, kept
 from gliaflow.journal.folder import folder, home
@@ -127,7 +127,8 @@ def run(
         if executors and workspace.options.interactive:
             raise UserError("--pools asks nobody: unset core.interactive in DVC's config")
         ready = [_executor(one) if isinstance(one, str) else one for one in executors]
-        if any(one.travels for one in ready) and not prefect:
+        pools = any(one.travels for one in ready)
+        if pools and not prefect:
             raise UserError("stages are sent to other hosts through Prefect; leave --no-prefect out")
         alone = workspace.options.serial or graph.is_chain or (jobs or usable_cpus()) == 1
         terminal = listener.terminal if isinstance(listener, Shown) else None
@@ -141,42 +142,52 @@ def run(
             report = _all_unchanged(graph)
             relay.hear(Summary(report))
             return report
-        pools = any(one.travels for one in ready)
-        with _kept(workspace, scheduler, relay, pools, prefect, live) as journal:
-            heard += journal
+        with ExitStack() as stack:
+            if where:
+                heard.append(stack.enter_context(_kept(where, workspace, scheduler, relay, pools, prefect, live)))
             _run(scheduler, Several(heard), asked, pools)
         return scheduler.report
 
 
 @contextmanager
 def _kept(
-    workspace: "Workspace | Fallback", scheduler: Scheduler, relay: Listener, pools: bool, prefect: bool, live: bool
-) -> Iterator[list[Listener]]:
-    """The listeners that keep a run which has something to do."""
-    where, own = folder(Path()), home()
+    where: Path,
+    workspace: "Workspace | Fallback",
+    scheduler: Scheduler,
+    relay: Listener,
+    pools: bool,
+    prefect: bool,
+    live: bool,
+) -> Iterator[Listener]:
+    """The listener that keeps a run which has something to do, in a journal in the folder `where`."""
+    own, is_flow = home(), pools or _in_a_flow()
+    facts = {"cache": workspace.cache, "flow_run": is_flow}
+
+    def say(text: str) -> None:
+        relay.hear(Message(text))
+
     with ExitStack() as stack:
-        server = None
-        if prefect and not (pools or _in_a_flow()):
-            server = stack.enter_context(_server(own, relay, live))
-        facts = {"cache": workspace.cache, "flow_run": pools or _in_a_flow()}
-
-        def say(text: str) -> None:
-            relay.hear(Message(text))
-
-        yield [stack.enter_context(kept(where, own, facts, _tags(), server, say, scheduler.cancel))] if where else []
+        server = stack.enter_context(_server(own, say, live)) if prefect and not is_flow else None
+        yield stack.enter_context(kept(where, own, facts, _tags(), server, say, scheduler.cancel))
 
 
 @contextmanager
-def _server(own: Path, relay: Listener, live: bool) -> Iterator[tuple[str, Server] | None]:
-    """The server that is told of a run, and what it is called in the marks of journals."""
+def _server(own: Path, say: Say, live: bool) -> Iterator[tuple[str, Server] | None]:
+    """The server that is told of a run, and what it is called in the marks of journals; None if there is none."""
     server = configured()
     if server or not live:
         yield (server.url, server) if server else None
         return
     from gliaflow.flow.server import shared
 
-    with shared(own, lambda: relay.hear(Message("starting a Prefect server to show this run"))) as url:
-        relay.hear(Message(f"this run is shown at {url.removesuffix('/api')}"))
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(shared(own, lambda: say("starting a Prefect server to show this run")))
+        except OSError as error:  # no stage needs it; a TimeoutError is one
+            say(f"the run is not shown live: {told(error)}")
+            yield None
+            return
+        say(f"this run is shown at {url.removesuffix('/api')}")
         yield THIS_MACHINE, Server(url)
 
 

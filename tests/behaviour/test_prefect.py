@@ -226,3 +226,16 @@ def test_a_run_that_is_ended_is_told_as_such(plain: Project, number: int) -> Non
             flow.communicate(timeout=PATIENCE)
             assert soon(lambda: prefect.state in ("CANCELLED", "CRASHED"))
     assert prefect.state == ("CRASHED" if number == signal.SIGKILL else "CANCELLED")
+
+
+@pytest.mark.server
+def test_a_server_that_does_not_start_is_one_line_and_the_stages_run(plain: Project, tmp_path: Path) -> None:
+    home = tmp_path / "own"
+    home.mkdir()
+    (home / "prefect.db").write_text("no database")
+    plain.environment |= {"PREFECT_HOME": str(home)}
+    said = plain.gliaflow("repro", "--live").stdout.splitlines()
+    assert "2 ran" in said
+    (line,) = (one for one in said if one.startswith("the run is not shown live: "))
+    assert "Prefect's server did not start" in line
+    plain.clean()
