@@ -50,8 +50,12 @@ class Companion:
             return 1
 
     def _served(self, client: Client) -> int:
-        with Exporter(client, self._journal, self._key) as exporter:
-            done = self._follow(exporter)
+        try:
+            with Exporter(client, self._journal, self._key) as exporter:
+                done = self._follow(exporter)
+        except Busy:
+            _say({"wrong": "`gliaflow ui` sends its journal to another server just now"})
+            return 1
         if done:
             _say({"done": True})
             self._earlier(client)

@@ -89,26 +89,13 @@ def _state(one: Any, state: str) -> str:
     return "new" if state == "modified" and not one.hash_info else state
 
 
-def foresee(
-    stage: Any,
-    options: Options,
-    upstreams: list[Any],
-    coming: Mapping[str, Any],
-    force: bool,
-    records: runs.Records,
-    made: Collection[str],
-) -> Foreseen:
-    """What a run would come to of the stage, in the order in which `Workspace.prepare` looks at it.
+class Outlook:
+    """What a run would come to of a stage, in the order in which `Workspace.prepare` looks at it.
 
     `coming` is what will lie at paths where another stage writes before; `made` are the hashes of objects that the
     cache will hold by then, if stages make what dvc.lock says.
     """
-    changed = stage.changed(options.allow_missing, upstreams)
-    outlook = _Outlook(stage, options, upstreams, coming, force, records, made)
-    return replace(outlook.of_data() if stage.frozen or not stage.cmd else outlook.of_command(), changed=changed)
 
-
-class _Outlook:
     def __init__(
         self,
         stage: Any,
@@ -121,13 +108,19 @@ class _Outlook:
     ) -> None:
         self._stage, self._options, self._upstreams, self._coming = stage, options, upstreams, coming
         self._force, self._records, self._made = force, records, made
+        self._changed = stage.changed(options.allow_missing, upstreams)
         self._read = [] if stage.frozen else stage.deps
         self._open = frozenset(path for dep in self._read for path in _open_at(dep, coming))
         self._recorded = {out.fs_path: (out.hash_info, out.meta) for out in stage.outs}
         self._all = tuple(changes(stage, coming))
         """What makes it run if nothing that is missing is excused."""
 
-    def of_data(self) -> Foreseen:
+    def foreseen(self) -> Foreseen:
+        """What the stage would come to."""
+        found = self._of_data() if self._stage.frozen or not self._stage.cmd else self._of_command()
+        return replace(found, changed=self._changed)
+
+    def _of_data(self) -> Foreseen:
         """A stage without a command, or a frozen one: no command runs, but what it holds must be there."""
         stage, why = self._stage, self._why(self._options.allow_missing)
         if not why and not self._open:
@@ -141,7 +134,7 @@ class _Outlook:
             return self._seen(Outcome.FAILED, error=NothingThere(stage, lost))
         return self._seen(Outcome.SAVED, why)
 
-    def of_command(self) -> Foreseen:
+    def _of_command(self) -> Foreseen:
         """A stage whose command runs if something changed."""
         why, pull = self._why(self._options.allow_missing), self._options.pull and not self._force
         if not why and not self._open:

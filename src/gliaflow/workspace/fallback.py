@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, chdir
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,14 @@ class Fallback:
                 raise UserError(f"--{name.replace('_', '-')} does not go with --fallback; use `dvc repro` for it")
 
     def __enter__(self) -> "Fallback":
-        self._turn = turn(self._root, self._say)
-        self._turn.__enter__()
-        self._before = Path.cwd()
-        os.chdir(self._root)
+        with ExitStack() as stack:
+            stack.enter_context(turn(self._root, self._say))
+            stack.enter_context(chdir(self._root))
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.chdir(self._before)
-        self._turn.__exit__(None, None, None)
+        self._open.close()
 
     @property
     def cache(self) -> str | None:

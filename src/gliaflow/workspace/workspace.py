@@ -39,11 +39,11 @@ from gliaflow.workspace.changes import (
     Declined,
     NothingThere,
     NotThere,
+    Outlook,
     Signature,
     Unclear,
     changed_meanwhile,
     changes,
-    foresee,
     newest,
     refused,
     signature,
@@ -355,7 +355,7 @@ class Workspace:
         """
         stage, upstreams = self._stages[address], self._upstreams[address]
         with self._locks.held(), self._hashes.moment(), refused():
-            seen = foresee(stage, self.options, upstreams, coming, force, self._records, self._made)
+            seen = Outlook(stage, self.options, upstreams, coming, force, self._records, self._made).foreseen()
             if seen.outcome is Outcome.RUN and seen.certain and not settings(stage.meta, address).pool:
                 try:
                     self._check_program(self._commands(stage))
