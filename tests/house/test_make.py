@@ -32,8 +32,8 @@ def make_run(root: Path, leaves: str = "") -> "subprocess.CompletedProcess[str]"
     program = root / ".venv/bin/gliaflow"
     program.write_text(f'#!/bin/sh\necho "gliaflow $*"\nif [ "$1" = repro ]; then\n:\n{leaves}\nfi\n')
     program.chmod(0o755)
-    environment = {**os.environ, **GIT, "LC_ALL": "C"}
-    environment.pop("MAKEFLAGS", None)
+    outer = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")  # of the make that runs these tests: this one would tell of its folder
+    environment = {name: value for name, value in os.environ.items() if name not in outer} | GIT | {"LC_ALL": "C"}
     return subprocess.run(["make", "run"], cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
