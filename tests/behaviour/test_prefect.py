@@ -48,8 +48,8 @@ def ran(project: Project, **variables: str) -> list[str]:
 
 
 def test_without_a_server_nothing_of_prefect_is_imported(plain: Project) -> None:
-    path = [str(plain.root.parent / "broken"), plain.environment.get("PYTHONPATH")]
-    plain.environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    places = [str(plain.root.parent / "broken"), plain.environment.get("PYTHONPATH")]
+    plain.environment["PYTHONPATH"] = os.pathsep.join(filter(None, places))
     plain.write({"../broken/prefect/__init__.py": "raise SystemExit('imported')\n"})
     ended = plain.run(*GLIAFLOW, "repro")
     assert "2 ran" in ended.stdout

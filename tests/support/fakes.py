@@ -160,13 +160,13 @@ class FakeWorkspace:
         """Every stage travels."""
         assert not self.prepared, list(addresses)
 
-    def unchanged(self, address: str) -> bool:
-        """Whether preparing it would find it so."""
-        return self._world.fate(address).outcome is Outcome.UNCHANGED
+    def unchanged(self, addresses: Iterable[str]) -> bool:
+        """Whether preparing them would find them so."""
+        return all(self._world.fate(address).outcome is Outcome.UNCHANGED for address in addresses)
 
     def forecast(self, address: str, coming: Mapping[str, object], force: bool = False) -> Foreseen:  # noqa: ARG002
         """Nothing but whether it changed."""
-        changed = force or not self.unchanged(address)
+        changed = force or not self.unchanged([address])
         return Foreseen(changed, Outcome.RUN if changed else Outcome.UNCHANGED)
 
     def prepare(self, address: str, force: bool = False, travels: bool = False) -> Prepared:  # noqa: ARG002

@@ -73,6 +73,39 @@ class Clock:
         return None
 
 
+class Threads:
+    """Threads that are used again, since DVC opens its databases once for each; none keeps the process from ending."""
+
+    def __init__(self) -> None:
+        self._all: list[SimpleQueue[Callable[[], None] | None]] = []
+        self._idle: list[SimpleQueue[Callable[[], None] | None]] = []
+
+    def call(self, work: Callable[[], None], name: str) -> None:
+        """Have a thread do the work, under this name, and a new one if all are busy."""
+        try:
+            todo = self._idle.pop()
+        except IndexError:
+            todo = SimpleQueue()
+            self._all.append(todo)
+            threading.Thread(target=self._work, args=(todo,), daemon=True).start()
+
+        def named() -> None:
+            threading.current_thread().name = name
+            work()
+
+        todo.put(named)
+
+    def close(self) -> None:
+        """Each thread ends once it has no work."""
+        for todo in self._all:
+            todo.put(None)
+
+    def _work(self, todo: "SimpleQueue[Callable[[], None] | None]") -> None:
+        while work := todo.get():
+            work()  # one that raises is the thread's last
+            self._idle.append(todo)
+
+
 def waits_for(executor: Executor, stage: Stage, idle: bool) -> str:
     """What the stage waits for, as a phrase; of an executor that has no word for it, only where the run is `idle`."""
     tells = getattr(executor, "holders", None)  # a package may bring one that is older than this method

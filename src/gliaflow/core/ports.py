@@ -124,8 +124,8 @@ class Workspace(Protocol):
         """
         ...
 
-    def unchanged(self, address: str) -> bool:
-        """Whether `dvc repro` would skip the stage as things are now."""
+    def unchanged(self, addresses: Iterable[str]) -> bool:
+        """Whether `dvc repro` would skip all these stages as things are now."""
         ...
 
     def forecast(self, address: str, coming: Mapping[str, object], force: bool = False) -> Foreseen:

@@ -14,7 +14,18 @@ from queue import SimpleQueue
 
 from gliaflow.core.explain import sentence
 from gliaflow.core.graph import Graph, Stage
-from gliaflow.core.job import PATIENT_SECONDS, POLL_SECONDS, Clock, Done, Inbox, Job, Surroundings, Work, waits_for
+from gliaflow.core.job import (
+    PATIENT_SECONDS,
+    POLL_SECONDS,
+    Clock,
+    Done,
+    Inbox,
+    Job,
+    Surroundings,
+    Threads,
+    Work,
+    waits_for,
+)
 from gliaflow.core.ports import Executor, Lease, Listener, Missing, NotYet, Prepared, Task, Workspace
 from gliaflow.core.report import Message, Outcome, Report, StageEnded, StageResult
 from gliaflow.errors import Interrupted
@@ -55,6 +66,7 @@ class Scheduler:
         self._executors = {one.address: next(e for e in executors if e.accepts(one)) for one in graph.stages}
         self._all_executors = executors
         self._dispatch: Dispatch = self._in_a_thread
+        self._threads = Threads()
         self._forced = {stage.address for stage in graph.stages if self.options.force}
         self._unsettled = {stage.address: len(stage.upstreams) for stage in graph.stages}  # upstreams
         self._ready = [address for address, number in self._unsettled.items() if not number]
@@ -83,7 +95,7 @@ class Scheduler:
         """Whether every stage is unchanged; changes nothing, and looks no further than the first that is not."""
         addresses = [stage.address for stage in self.graph.stages]
         try:
-            return all(a not in self._forced and self._around.workspace.unchanged(a) for a in addresses)
+            return not self._forced and self._around.workspace.unchanged(addresses)
         except Exception:
             return False  # of a stage that cannot be looked at; preparing it tells why
 
@@ -152,7 +164,7 @@ class Scheduler:
                 self.lost(stage.address)
 
         if isinstance(work, Job):
-            threading.Thread(target=tries, name=stage.address, daemon=True).start()
+            self._threads.call(tries, stage.address)
 
     def _end(self) -> None:
         clock, stopping = self._around.clock, self._around.stopping
@@ -165,6 +177,7 @@ class Scheduler:
             try:
                 self._unrecorded(self._around.workspace.close(failed, not failed and not stopping.is_set()))
             finally:
+                self._threads.close()
                 for executor in self._all_executors:
                     executor.close()
 

@@ -1,41 +1,36 @@
 """What a stage asks for under `meta:` in its `dvc.yaml`, to which DVC gives no meaning of its own."""
 
-import difflib
+import dataclasses
 import json
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Annotated
-
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import TYPE_CHECKING, Annotated
 
 from gliaflow.errors import BadInput
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 WORTH_RETRYING = frozenset({75, 137, 143})  # "try later" of sysexits.h; SIGKILL (memory is full) and SIGTERM in a shell
-
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-
-
-def _named(pool: str) -> str:
-    if not pool.strip() or set(pool) & set("/%&<>"):  # what Prefect allows in no name
-        raise PydanticCustomError("pool", "input should be the name of a work pool, without any of / % & < >")
-    return pool
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Slots, retries and limits of one stage."""
+    """Slots, retries and limits of one stage; the metadata of each says what it may be, in the words of pydantic."""
 
-    cpus: Positive = 1  # reserved, not enforced
-    gpus: Count = 0
-    threads: Positive | None = None  # exported to the libraries that count threads; it may change a model's bits
-    retries: Count = 0
-    retry_delay: Annotated[float, Field(ge=0)] = 10.0  # seconds before the first retry, then twice as long each time
-    retry_on: tuple[Annotated[int, Field(ge=1)], ...] = ()  # exit codes worth a retry, beside WORTH_RETRYING
-    timeout: Annotated[float, Field(gt=0)] | None = None  # seconds that one try may take
-    pool: Annotated[str, AfterValidator(_named)] | None = None  # the work pool of the hosts that it should run on
+    cpus: int = field(default=1, metadata={"ge": 1})  # reserved, not enforced
+    gpus: int = field(default=0, metadata={"ge": 0})
+    # exported to the libraries that count threads; it may change a model's bits
+    threads: int | None = field(default=None, metadata={"ge": 1})
+    retries: int = field(default=0, metadata={"ge": 0})
+    # seconds before the first retry, then twice as long each time
+    retry_delay: float = field(default=10.0, metadata={"ge": 0})
+    # exit codes worth a retry, beside WORTH_RETRYING
+    retry_on: tuple[int, ...] = field(default=(), metadata={"each": {"ge": 1}})
+    timeout: float | None = field(default=None, metadata={"gt": 0})  # seconds that one try may take
+    pool: str | None = field(default=None, metadata={"is": "pool"})  # the work pool of the hosts that it should run on
     diff: str | None = None  # a command that compares two versions of the outputs, for `gliaflow diff`
 
     def worth_retrying(self, code: int) -> bool:
@@ -59,8 +54,15 @@ def settings(meta: object, where: str) -> Settings:
         if key not in NAMES and (meant := _meant(str(key).lower())):
             raise BadInput(f"{where}: meta.{key} is not known; did you mean {meant}?")
     known = {key: value for key, value in meta.items() if key in NAMES}
+    return _checked(known, where) if known else Settings()
+
+
+def _checked(known: Mapping[str, object], where: str) -> Settings:
+    """Settings of these values; pydantic, which takes a moment to be imported, is asked only if there are any."""
+    from pydantic import ValidationError
+
     try:
-        return TypeAdapter(Settings).validate_json(json.dumps(known, default=str), strict=True)
+        found = _model().model_validate_json(json.dumps(known, default=str), strict=True)
     except TypeError as error:  # a key that is no text
         raise BadInput(f"{where}: meta: {error}") from None
     except ValidationError as error:
@@ -68,6 +70,29 @@ def settings(meta: object, where: str) -> Settings:
         key = ".".join(str(part) for part in detail["loc"])
         reason = detail["msg"][0].lower() + detail["msg"][1:]
         raise BadInput(f"{where}: meta.{key} is {textwrap.shorten(repr(detail['input']), 80)}: {reason}") from None
+    return Settings(**found.model_dump())
+
+
+@cache
+def _model() -> "type[BaseModel]":
+    from pydantic import AfterValidator, Field, create_model
+    from pydantic_core import PydanticCustomError
+
+    def named(pool: str) -> str:
+        if not pool.strip() or set(pool) & set("/%&<>"):  # what Prefect allows in no name
+            raise PydanticCustomError("pool", "input should be the name of a work pool, without any of / % & < >")
+        return pool
+
+    def declared(one: dataclasses.Field[object]) -> tuple[object, object]:
+        limits = dict(one.metadata)
+        if each := limits.pop("each", None):
+            return tuple[Annotated[int, Field(**each)], ...], one.default
+        if limits.pop("is", None):
+            return Annotated[str, AfterValidator(named)] | None, one.default
+        return one.type, Field(one.default, **limits)
+
+    checked = {one.name: declared(one) for one in fields(Settings)}
+    return create_model("Settings", **checked)  # type: ignore[call-overload, no-any-return]
 
 
 def _meant(key: str) -> str | None:
@@ -76,6 +101,8 @@ def _meant(key: str) -> str | None:
         for form in (name, f"{name}s"):
             if _slip(key.replace("-", "_"), form) and (key[0] in name[:2] or len(name) > SHORT):
                 return name
+    import difflib
+
     near = difflib.get_close_matches(key, NAMES, n=1, cutoff=0.75)
     return near[0] if near and key[:3] == near[0][:3] else None
 

@@ -31,11 +31,14 @@ class Ignores(SCMContext):  # type: ignore[misc]
         self._planned: dict[Path, dict[bytes, str]] = {}  # lines to come, and their paths
         self._old: dict[Path, set[bytes]] = {}  # lines that were there before this run, or an unfinished one
         self._seen: dict[Path, Seen] = {}
+        self._folders: dict[str, Path] = {}  # of outputs, and the .gitignore of each
         self._look_again()
         for path in places if isinstance(self.scm, Git) else ():
-            self._changed(path)
             with suppress(SCMError):
-                self._planned.setdefault(self._file_of(path), {})[self._line(path)] = path
+                file, line = self._where(path)
+                if file not in self._planned:
+                    self._changed(path)
+                self._planned.setdefault(file, {})[line] = path
         for file, lines in self._planned.items():
             added = set(files.added(file))
             self._old[file] = set(_lines(file)) - {line for line, path in lines.items() if path in added}
@@ -47,7 +50,7 @@ class Ignores(SCMContext):  # type: ignore[misc]
             SCMError: it lies outside of git's repository.
         """
         if isinstance(self.scm, Git):
-            self._file_of(path)
+            self._where(path)
         self.paths.append(path)
 
     def write(self, paths: Iterable[str]) -> None:
@@ -61,7 +64,7 @@ class Ignores(SCMContext):  # type: ignore[misc]
             if self._changed(path):
                 self._look_again()
             if not self.scm.is_ignored(path):
-                missing.setdefault(self._file_of(path), []).append(path)
+                missing.setdefault(self._where(path)[0], []).append(path)
         for file, those in missing.items():
             self._write(file, those)
 
@@ -69,7 +72,7 @@ class Ignores(SCMContext):  # type: ignore[misc]
         before = _lines(file)
         lines, planned, old = list(before), self._planned.get(file, {}), self._old.get(file, set())
         for path in paths:
-            if (line := self._line(path)) in lines:
+            if (line := self._where(path)[1]) in lines:
                 continue
             place = self._place(path)
             later = (i for i, one in enumerate(lines) if one in planned and self._place(planned[one]) > place)
@@ -86,15 +89,19 @@ class Ignores(SCMContext):  # type: ignore[misc]
     def _place(self, path: str) -> int:
         return self._places.get(path, len(self._places))
 
-    def _line(self, path: str) -> bytes:
-        """As DVC writes it."""
-        return f"{GitWildMatchPattern.escape(self.scm._get_gitignore(path)[0])}\n".encode()
+    def _where(self, path: str) -> tuple[Path, bytes]:
+        """The .gitignore for a path, and the line in it, as DVC writes it.
 
-    def _file_of(self, path: str) -> Path:
-        try:
-            return Path(self.scm._get_gitignore(path)[1])
-        except FileNotInRepoError as error:
-            raise SCMError(str(error)) from None
+        Raises:
+            SCMError: the path lies outside of git's repository.
+        """
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            try:
+                self._folders[folder] = Path(self.scm._get_gitignore(path)[1])
+            except FileNotInRepoError as error:
+                raise SCMError(str(error)) from None
+        return self._folders[folder], f"{GitWildMatchPattern.escape(f'/{name}')}\n".encode()
 
     def _changed(self, path: str) -> bool:
         """Whether others have written what may tell git to ignore the path."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +175,19 @@ def _lock_path(path: str) -> str:
 def _written(stage: Any) -> list[str]:
     """The files that DVC writes when it has run the stage, apart from its outputs."""
     file = _lock_path(stage.path) if isinstance(stage.dvcfile, ProjectFile) else stage.path
-    ignores = {str(Path(out.fs_path).with_name(".gitignore")) for out in stage.outs if out.use_scm_ignore}
+    ignores = {f"{_above(out.fs_path)[0]}{os.sep}.gitignore" for out in stage.outs if out.use_scm_ignore}
     return [file, *ignores]
 
 
 def _read(stage: Any) -> list[str]:
     return [dep.fs_path for dep in stage.deps if dep.fs and dep.protocol == "local"]
+
+
+@lru_cache(maxsize=4096)
+def _above(path: str) -> tuple[str, ...]:
+    """The folders that a path lies in, the nearest first."""
+    folder = os.path.dirname(path)  # noqa: PTH120 quicker
+    return () if folder == path else (folder, *_above(folder))
 
 
 def _after(stages: Iterable[Any]) -> dict[str, int]:
@@ -195,13 +203,13 @@ def _after(stages: Iterable[Any]) -> dict[str, int]:
         reads = _read(stage)
         places = [written.get(path, 0) for path in reads]
         for path in reads if stage.frozen else ():
-            places += [made.get(str(one), 0) for one in (path, *Path(path).parents)]
+            places += [made.get(one, 0) for one in (path, *_above(path))]
         if any(places):
             found[stage.addressing] = max(places)
         outs = [out.fs_path for out in stage.outs if out.protocol == "local"]
         made |= dict.fromkeys(outs, place + 1)
         for path in [*(files := _written(stage)), *outs]:
-            written |= dict.fromkeys([*(files if path in files else ()), *map(str, Path(path).parents)], place + 1)
+            written |= dict.fromkeys([*(files if path in files else ()), *_above(path)], place + 1)
     return found
 
 
@@ -210,7 +218,7 @@ def _readers(stages: Iterable[Any]) -> dict[str, list[str]]:
     read: dict[str, list[str]] = {}
     found = {}
     for stage in stages:
-        paths = {str(one) for file in _written(stage) for one in (file, *Path(file).parents)}
+        paths = {one for file in _written(stage) for one in (file, *_above(file))}
         if readers := [reader for path in paths & read.keys() for reader in read[path]]:
             found[stage.addressing] = readers
         for path in _read(stage):

@@ -15,6 +15,7 @@ from typing import Any
 import dvc.output
 from dvc.dependency import param
 from dvc.fs import LocalFileSystem
+from dvc.fs.callbacks import DEFAULT_CALLBACK, Callback
 
 from gliaflow.memo.stamps import Stamp, stamp
 
@@ -65,8 +66,9 @@ class Hashes:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Have DVC take what is known inside the block."""
-        build, load = dvc.output.build, param.load_path
+        """Have DVC take what is known inside the block, and make no bars of its progress, which nobody sees."""
+        output, build, load = dvc.output.Output, dvc.output.build, param.load_path
+        bars = output._build, dvc.output.TqdmCallback, dvc.output.CheckoutCallback
 
         def known_build(odb: Any, path: str, fs: Any, name: str, **options: Any) -> Result:
             if isinstance(fs, LocalFileSystem) and not options.get("upload"):
@@ -78,11 +80,21 @@ class Hashes:
                 return self._load(load, path, fs)
             return load(path, fs, **options)
 
+        def build_without_bar(one: Any, *args: Any, **options: Any) -> Result:
+            options.pop("no_progress_bar", None)
+            options.setdefault("checksum_jobs", one.fs.hash_jobs)
+            return dvc.output.build(*args, callback=DEFAULT_CALLBACK, **options)
+
+        def no_bar(**_: Any) -> Callback:
+            return Callback()
+
         dvc.output.build, param.load_path = known_build, known_load
+        output._build, dvc.output.TqdmCallback, dvc.output.CheckoutCallback = build_without_bar, no_bar, no_bar
         try:
             yield
         finally:
             dvc.output.build, param.load_path = build, load
+            output._build, dvc.output.TqdmCallback, dvc.output.CheckoutCallback = bars
 
     def _take(
         self, build: Callable[..., Result], odb: Any, path: str, fs: Any, name: str, options: dict[str, Any]

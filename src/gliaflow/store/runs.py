@@ -7,11 +7,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import dvc.utils.serialize as serialize
 from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.stage.cache import RunCacheNotFoundError, _can_hash, _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_data.hashfile.meta import Meta
+from dvc_objects.fs.utils import tmp_fname
 
 UNHASHED = {Meta.PARAM_SIZE, Meta.PARAM_NFILES}  # parameters of these names are in no key of DVC's
 NAMED = re.compile(rb"path: ([\w./-]+)$", re.MULTILINE)  # paths in a record that YAML need not quote
@@ -75,15 +77,33 @@ def may_take(stage: Any) -> bool:
 
 def names(stage: Any) -> tuple[str, str]:
     """The key and the value of the record of the stage as it stands: hashes of what it reads, and of all of it."""
-    entry = to_single_stage_lockfile(stage)
-    value = str(_get_cache_hash(entry))
-    return str(_get_cache_hash(entry, key=True)), value  # the second call changes the entry
+    return _names(to_single_stage_lockfile(stage))
+
+
+def _names(entry: Any) -> tuple[str, str]:
+    return str(_get_cache_hash({**entry}, key=True)), str(_get_cache_hash(entry))  # the first changes what it is given
 
 
 def knows(stage: Any) -> bool:
     """Whether this very run of the stage, as it stands, is recorded."""
     path = Path(stage.repo.stage_cache._get_cache_path(*names(stage)))
     return all(out.use_cache for out in stage.outs) and path.exists()
+
+
+def save(stage: Any) -> None:
+    """Record the run of the stage as it stands, as DVC does; what is recorded already stays."""
+    cache, odb = stage.repo.stage_cache, stage.repo.cache.legacy
+    if not takes(stage):
+        return
+    entry = to_single_stage_lockfile(stage)
+    path = Path(cache._get_cache_path(*_names(entry)))
+    if path.exists() or not all(out.use_cache for out in stage.outs):
+        cache.save(stage)  # which looks whether it is whole, and puts into the cache what git keeps
+        return
+    odb.makedirs(str(path.parent))
+    partial = path.with_name(tmp_fname())
+    serialize.dump_yaml(str(partial), entry)
+    odb.move(str(partial), str(path))
 
 
 def recorded(stage: Any) -> bool:

@@ -82,20 +82,20 @@ class Fallback:
         """
         raise UserError(f"{', '.join(map(repr, addresses))} cannot run on other hosts with --fallback: leave it out")
 
-    def unchanged(self, address: str) -> bool:
-        """Whether DVC has nothing to tell of the stage."""
-        return not self.options.force and json.loads(_dvc("status", "--json", address) or "{}") == {}
+    def unchanged(self, addresses: Iterable[str]) -> bool:
+        """Whether DVC has nothing to tell of these stages."""
+        return not self.options.force and json.loads(_dvc("status", "--json", *addresses) or "{}") == {}
 
     def forecast(self, address: str, coming: Mapping[str, object], force: bool = False) -> Foreseen:  # noqa: ARG002
         """Whether DVC would run the stage; why is not looked at."""
-        changed = force or not self.unchanged(address)
+        changed = force or not self.unchanged([address])
         return Foreseen(changed, Outcome.RUN if changed else Outcome.UNCHANGED)
 
     def prepare(self, address: str, force: bool = False, travels: bool = False) -> Prepared:
         """Ask DVC whether the stage changed."""
         assert not travels
         try:
-            if not force and self.unchanged(address):
+            if not force and self.unchanged([address]):
                 return Prepared(Outcome.UNCHANGED)
             return Prepared(Outcome.RUN, commands=self._commands(address))
         except DvcException as error:

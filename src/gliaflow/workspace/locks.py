@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import psutil
 from dvc import rwlock
 from dvc.dependency import RepoDependency
 from dvc.dependency.db import AbstractDependency
-from dvc.lock import LockError
+from dvc.lock import LockError, make_lock
 
 from gliaflow.core.ports import NotYet
 from gliaflow.errors import one_line
@@ -38,6 +38,7 @@ class Locks:
         self._repo, self._say = repo, say
         self._lock, self._depth = threading.RLock(), 0
         self._holders: dict[str, list[dict[str, Any]]] = {}  # by address, as they stand in the rwlock
+        self._notes, self._known = dict[str, Any](), False  # the rwlock, and whether it is that still
         repo.lock._friendly = False
 
     @contextmanager
@@ -46,6 +47,7 @@ class Locks:
         with self._lock:
             if not self._depth:
                 self._wait()
+                self._known = False  # another process may have had the lock
                 self._repo._lock_depth += 1  # for functions of DVC that would lock by themselves
             self._depth += 1
             try:
@@ -99,49 +101,62 @@ class Locks:
 
     @contextmanager
     def _edited(self, hard: bool) -> Iterator[dict[str, Any]]:
-        with ExitStack() as stack:
-            edit = rwlock._edit_rwlock, self._repo.tmp_dir, self._repo.fs, hard
+        """The notes, as DVC's own function gives and writes them."""
+        folder = Path(self._repo.tmp_dir)
+        with make_lock(str(folder / rwlock.RWLOCK_LOCK), tmp_dir=str(folder), hardlink_lock=hard):
             try:
-                lock = stack.enter_context(edit[0](*edit[1:]))
-            except (rwlock.RWLockFileCorruptedError, rwlock.RWLockFileFormatError):  # its writer was killed, say
+                notes = self._noted()
+            except (ValueError, rwlock.Invalid):  # its writer was killed, say
                 self.forget_the_dead()
-                lock = stack.enter_context(edit[0](*edit[1:]))
-            yield lock
+                notes = self._noted()
+            self._known = False  # until it is written: what is raised inside may leave half an entry
+            yield notes
+            (folder / rwlock.RWLOCK_FILE).write_bytes(json.dumps(notes).encode())
+            self._known = True
+
+    def _noted(self) -> dict[str, Any]:
+        """The notes, read once as long as DVC's lock is held: all others write them only while they hold it.
+
+        Raises:
+            ValueError, voluptuous.Invalid: they make no sense.
+        """
+        if not self._known:
+            self._notes, self._known = _notes_in(self._repo.tmp_dir), True
+        return self._notes
+
+    @contextmanager
+    def noting_nothing(self) -> Iterator[None]:
+        """In place of DVC's rwlock one that raises as it does, but notes nothing down.
+
+        DVC calls it only while it holds its lock, and so does everyone else who would read the notes. It writes them
+        twice for each of six nested calls a stage, which was a third of the time that a restore took.
+        """
+        real = rwlock.rwlock
+        rwlock.rwlock = self._look
+        try:
+            yield
+        finally:
+            rwlock.rwlock = real
+
+    @contextmanager
+    def _look(self, folder: str, _fs: Any, cmd: str, read: list[str], write: list[str], _hard: bool) -> Iterator[None]:
+        info = {"pid": os.getpid(), "cmd": cmd}
+        try:
+            found = self._noted() if folder == self._repo.tmp_dir and self._depth else _notes_in(folder)
+        except (ValueError, rwlock.Invalid):  # half of it, if whoever wrote it was killed
+            found = {"write": {}, "read": {}}
+        mine = info["pid"]
+        write_of_others = {n: one for n, one in found["write"].items() if one["pid"] != mine or n not in write}
+        read_by_others = {n: those for n, those in found["read"].items() if n not in write}
+        both = found["read"].keys() & set(write)
+        read_by_others |= {n: [i for i in found["read"][n] if i["pid"] != mine] for n in both}
+        _check(folder, {"write": write_of_others, "read": read_by_others}, info, read, write)
+        yield
 
     def release(self, stage: Any) -> None:
         """Give the stage's paths back, if it has them."""
         if stage.addressing in self._holders:
             self.hold(stage, 0)
-
-
-@contextmanager
-def noting_nothing() -> Iterator[None]:
-    """In place of DVC's rwlock one that raises as it does, but notes nothing down.
-
-    DVC calls it only while it holds its lock, and so does everyone else who would read the notes. It writes them
-    twice for each of six nested calls a stage, which was a third of the time that a restore took.
-    """
-    real = rwlock.rwlock
-    rwlock.rwlock = _look
-    try:
-        yield
-    finally:
-        rwlock.rwlock = real
-
-
-@contextmanager
-def _look(folder: str, _fs: Any, cmd: str, read: list[str], write: list[str], _hard: bool) -> Iterator[None]:
-    info, path = {"pid": os.getpid(), "cmd": cmd}, Path(folder) / rwlock.RWLOCK_FILE
-    try:
-        found = rwlock.SCHEMA(json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError, rwlock.Invalid):  # half of it, if whoever wrote it was killed
-        found = rwlock.SCHEMA({})
-    mine = info["pid"]
-    write_of_others = {n: one for n, one in found["write"].items() if one["pid"] != mine or n not in write}
-    read_by_others = {n: those for n, those in found["read"].items() if n not in write}
-    read_by_others |= {n: [i for i in found["read"][n] if i["pid"] != mine] for n in found["read"].keys() & set(write)}
-    _check(folder, {"write": write_of_others, "read": read_by_others}, info, read, write)
-    yield
 
 
 def _check(folder: str, lock: dict[str, Any], info: dict[str, Any], read: list[str], write: list[str]) -> None:
@@ -162,6 +177,16 @@ def busy_is_not_yet() -> Iterator[None]:
         yield
     except LockError as error:
         raise NotYet(one_line(str(error).partition("If there are no")[0])) from None
+
+
+def _notes_in(folder: str) -> dict[str, Any]:
+    """The rwlock in the folder of a repository for what is temporary."""
+    try:
+        text = Path(folder, rwlock.RWLOCK_FILE).read_bytes()
+    except FileNotFoundError:
+        text = b"{}"
+    found = rwlock.SCHEMA(json.loads(text))
+    return {**found, "read": defaultdict(list, found["read"])}
 
 
 def _paths(entries: Iterable[Any]) -> list[str]:

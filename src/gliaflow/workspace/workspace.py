@@ -29,8 +29,12 @@ from gliaflow.errors import UserError
 from gliaflow.lockfiles.recorder import Recorder
 from gliaflow.lockfiles.text import quick_records
 from gliaflow.machine.programs import check_program, check_shell
-from gliaflow.memo.graph import quick
+from gliaflow.memo.graph import loaded_once, quick
 from gliaflow.memo.hashes import Hashes
+from gliaflow.memo.ignored import ignores_kept, look_again
+from gliaflow.memo.links import links_known
+from gliaflow.memo.parsed import parsed_once
+from gliaflow.memo.tracked import index_read_once
 from gliaflow.store import runs
 from gliaflow.store.repository import dvc_silent
 from gliaflow.turns import turn
@@ -48,7 +52,7 @@ from gliaflow.workspace.changes import (
     refused,
     signature,
 )
-from gliaflow.workspace.locks import Locks, busy_is_not_yet, noting_nothing
+from gliaflow.workspace.locks import Locks, busy_is_not_yet
 from gliaflow.workspace.parcel import pack, unfold
 from gliaflow.workspace.plan import is_file, maker, planned, sources
 from gliaflow.workspace.travel import check
@@ -90,13 +94,17 @@ class Workspace:
             stack.enter_context(turn(self._root, self._say))
             stack.enter_context(chdir(self._root))
             stack.enter_context(dvc_silent(self._say))
-            stack.enter_context(noting_nothing())
             stack.enter_context(quick())
+            stack.enter_context(links_known())
             stack.enter_context(quick_records())
             self.repo = stack.enter_context(Repo(_wait_for_lock=True))
+            stack.enter_context(parsed_once(self.repo.tmp_dir))
+            stack.enter_context(index_read_once(self.repo.scm))
+            stack.enter_context(ignores_kept(self.repo))
             self._hashes = Hashes(str(self.repo.root_dir))
             stack.enter_context(self._hashes.installed())
             self._locks = Locks(self.repo, self._say)
+            stack.enter_context(self._locks.noting_nothing())
             if self.repo.config["core"].get("interactive", False):
                 self.options = replace(self.options, interactive=True)
             self._open = stack.pop_all()
@@ -124,7 +132,8 @@ class Workspace:
         """
         with self._locks.held():
             self._locks.forget_the_dead()
-            steps = planned(self.repo, targets, self.options, self._say)
+            with loaded_once():
+                steps = planned(self.repo, targets, self.options, self._say)
             self._stages = {stage.addressing: stage for stage in steps}
             self._upstreams = {stage.addressing: upstreams for stage, upstreams in steps.items()}
             self._sources = {path: signature(path) for path in sources(steps)}
@@ -138,11 +147,15 @@ class Workspace:
         metrics = any(out.metric for out in self._stages[address].outs)
         return Stage(address, tuple(name for name in upstreams if name in self._stages), asked, metrics)
 
-    def unchanged(self, address: str) -> bool:
-        """Whether `dvc repro` would skip the stage as things are now."""
-        with self._locks.held(), self._hashes.moment(), suppress(LockError):
-            return not self._stages[address].changed(self.options.allow_missing, self._upstreams[address])
+    def unchanged(self, addresses: Iterable[str]) -> bool:
+        """Whether `dvc repro` would skip all these stages as things are now; looks no further than the first other."""
+        with self._locks.held(), suppress(LockError):
+            return not any(self._changed(address) for address in addresses)
         return False
+
+    def _changed(self, address: str) -> bool:
+        with self._hashes.moment():
+            return bool(self._stages[address].changed(self.options.allow_missing, self._upstreams[address]))
 
     def prepare(self, address: str, force: bool = False, travels: bool = False) -> Prepared:
         """Do all that needs no command; RUN tells that the stage has to run, after `claim`.
@@ -310,7 +323,7 @@ class Workspace:
         stage = self._stages[address]
         with self._locks.held(), self._hashes.moment(self._own(stage)):
             self.release(address)
-            self.repo.__dict__.pop("dvcignore", None)  # the command may have written a .dvcignore
+            look_again(self.repo)  # the command may have written a .dvcignore
             if reply:
                 _remove_outs(stage)
                 unfold(stage, reply)
@@ -341,7 +354,7 @@ class Workspace:
         cached = not options.no_commit and all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs)
         restorable = cached and options.run_cache and runs.takes(stage)
         if cached and not (restored and runs.knows(stage)):
-            self.repo.stage_cache.save(stage)
+            runs.save(stage)
             restorable = restorable and runs.recorded(stage)
         if not options.no_commit:
             stage.commit(allow_missing=options.allow_missing)

@@ -1,11 +1,13 @@
 """The tries of a stage, and who waits for whom, on fakes; worked out by hand."""
 
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
 from gliaflow.core.graph import Graph, Stage
+from gliaflow.core.job import Threads
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Ended
 from gliaflow.core.report import Event, Line, Message, Outcome
@@ -145,3 +147,47 @@ def test_a_stage_that_another_process_blocks_for_long_is_told_of() -> None:
         world, ear = World(1, graph(a=Settings()), fates={"a": Fate(busy=busy)}), Ear()
         world.play(FakeExecutor(world), listener=ear)
         assert [event.text for event in ear.events if isinstance(event, Message)] == expected
+
+
+def test_a_thread_without_work_is_used_again() -> None:
+    threads, met, done = Threads(), list[tuple[int, str]](), threading.Semaphore(0)
+
+    def work() -> None:
+        met.append((threading.get_ident(), threading.current_thread().name))
+        done.release()
+
+    for name in "abc":
+        threads.call(work, name)
+        assert done.acquire(timeout=60)
+        while not threads._idle:
+            pass
+    assert [name for _, name in met] == ["a", "b", "c"]
+    assert len({ident for ident, _ in met}) == 1
+    threads.close()
+
+
+def test_work_that_waits_keeps_no_other_from_its_thread() -> None:
+    threads, all_here = Threads(), threading.Barrier(4)
+
+    def wait() -> None:
+        all_here.wait(60)
+
+    for name in "abc":
+        threads.call(wait, name)
+    all_here.wait(60)
+    threads.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_fails_is_not_used_again() -> None:
+    threads, done = Threads(), threading.Event()
+
+    def fail() -> None:
+        raise ValueError("a bug")
+
+    threads.call(fail, "a")
+    while any(thread.name == "a" for thread in threading.enumerate()):
+        pass
+    threads.call(done.set, "b")
+    assert done.wait(60)
+    threads.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import dvc.output
 import pytest
+from dvc.progress import Tqdm
 from dvc.repo import Repo
 
 from gliaflow.memo import stamps
@@ -71,6 +72,18 @@ def test_each_path_is_hashed_once(repo: Any, known: Hashes, built: list[str]) ->
     with known.moment():
         assert saved(repo) == first
     assert built == []
+
+
+@pytest.mark.usefixtures("known")
+def test_no_bar_is_made(repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(Tqdm, "__init__", lambda *_, **options: made.append(options))
+    saved(repo)
+    outs = [out for stage in repo.index.stages for out in stage.outs]
+    for out in outs:
+        out.commit()
+    assert made == []
+    assert all(Path(out.cache_path).exists() for out in outs)
 
 
 def test_params_are_read_once_and_nobody_shares_them(repo: Any, known: Hashes, monkeypatch: pytest.MonkeyPatch) -> None:

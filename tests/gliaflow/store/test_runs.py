@@ -44,6 +44,26 @@ def test_a_run_goes_by_the_names_that_dvc_gave_its_record(repo: Repo, computed: 
     assert not runs.knows(stage(repo, "one"))
 
 
+def test_a_run_is_recorded_as_dvc_records_it(repo: Repo, computed: Project) -> None:
+    folder = computed.root / ".dvc/cache/runs"
+    for name in ("one", "two", "three"):
+        (found,) = repo.stage.collect(name)
+        found.save(run_cache=False)
+        path = folder.joinpath(runs.names(found)[0][:2], *runs.names(found))
+        before = path.read_bytes()
+        runs.save(found)  # it is there
+        assert path.read_bytes() == before
+        path.unlink()
+        path.parent.rmdir()
+        repo.stage_cache.save(found)
+        expected = path.read_bytes(), path.stat().st_mode, path.parent.stat().st_mode
+        path.unlink()
+        path.parent.rmdir()
+        runs.save(found)
+        assert (path.read_bytes(), path.stat().st_mode, path.parent.stat().st_mode) == expected
+        assert list(path.parent.iterdir()) == [path]
+
+
 def test_outputs_are_restored_and_cleared_only_if_they_are_in_the_cache(repo: Repo) -> None:
     cleared: list[str] = []
 

@@ -69,7 +69,7 @@ def test_the_plan_is_in_order_and_names_upstreams(opened: Opened) -> None:
 def test_what_has_not_run_is_changed_and_foreseen(opened: Opened) -> None:
     with opened() as workspace:
         workspace.plan()
-        assert not workspace.unchanged("a")
+        assert not workspace.unchanged(["a"])
         assert workspace.forecast("a", {}).changed
         workspace.close(failed=False, complete=True)
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import psutil
 import pytest
+from dvc.lock import LockError
 
 from gliaflow.core.ports import NotYet
+from gliaflow.workspace import locks
 from gliaflow.workspace.locks import CLOCK_SECONDS, forget_the_dead
 from gliaflow.workspace.workspace import Workspace
 from tests.gliaflow.workspace.test_conformance import execute, run
@@ -183,6 +185,31 @@ def test_what_makes_no_sense_in_the_middle_of_a_run_is_in_nobodys_way(workspace:
     path.write_text(text)
     assert list(workspace.finish("s")) == ["o.txt"]
     assert workspace.settle("s") == workspace.close(failed=False, complete=True) == {}
+
+
+def test_as_long_as_the_lock_is_held_the_notes_are_read_once(
+    workspace: Workspace, living: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, real = [], locks._notes_in
+
+    def noted(folder: str) -> dict[str, Any]:
+        read.append(folder)
+        return real(folder)
+
+    monkeypatch.setattr(locks, "_notes_in", noted)
+    for number in (1, 2):
+        with workspace._locks.held():
+            assert not workspace.unchanged(["s"])
+            workspace.hold("s", os.getpid())
+            workspace.release("s")
+            assert not workspace.unchanged(["s"])
+        assert len(read) == number
+    Path(".dvc/tmp/rwlock").write_text(json.dumps({"write": {f"{Path.cwd()}/o.txt": info(living)}}))
+    with pytest.raises(LockError, match=r"o\.txt' is busy"):
+        workspace.hold("s", os.getpid())
+    Path(".dvc/tmp/rwlock").write_text("{}")
+    workspace.hold("s", os.getpid())
+    assert list(json.loads(Path(".dvc/tmp/rwlock").read_text())["write"]) == [f"{Path.cwd()}/o.txt"]
 
 
 @pytest.mark.parametrize("how", ["write", "read"])

@@ -33,7 +33,7 @@ def test_a_stage_runs_then_is_unchanged_and_is_restored_when_what_it_read_comes_
         with opened(one) as workspace:
             workspace.plan()
             hashes.append(run(workspace, "s"))
-            assert workspace.unchanged("s")
+            assert workspace.unchanged(["s"])
             workspace.close(failed=False, complete=True)
         with opened(one) as workspace:
             workspace.plan()
