@@ -1,8 +1,6 @@
 """Bad input: one clear line, the exit code of a user error, and the repository as it was."""
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import pytest
 
 from gliaflow.errors import UserError
 from gliaflow.hosts.heartbeat import lease_seconds
+from tests.support.disks import disk
 from tests.support.repos import Project
 
 GOOD: dict[str, Any] = {"split": {"cmd": "cp seed.txt split.txt", "deps": ["seed.txt"], "outs": ["split.txt"]}}
@@ -154,13 +153,8 @@ def test_a_command_that_only_the_shell_misses(done: Project) -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], check=False)
-    if mounted.returncode or os.geteuid():
-        pytest.skip("a file system of its own takes root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with disk(tmp_path / "small", "2m") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("where", ["cache", "output"])

@@ -2,18 +2,21 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gliaflow.export.keeping import UNTOLD
+from gliaflow.flow.server import shared
 from gliaflow.journal.folder import folder, journals
 from gliaflow.journal.reader import lines, seen
+from tests.support.disks import disk, fill
 from tests.support.patience import PATIENCE
 from tests.support.repos import GLIAFLOW, Project, soon
 from tests.support.web import Answer, FakePrefect, web
@@ -120,6 +123,22 @@ def test_a_server_that_dies_in_the_middle(plain: Project) -> None:
     assert (flow.returncode, errors) == (0, "")
     assert said.splitlines()[-1].startswith(f"{UNTOLD}: ")
     plain.clean()
+
+
+@pytest.mark.server
+def test_a_server_whose_disk_is_full(plain: Project, tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "64m") as home, shared(home) as url:
+        with closing(sqlite3.connect(home / "prefect.db")) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or it writes where it has written before
+        filler = fill(home)
+        (line,) = ran(plain, PREFECT_API_URL=url)
+        assert line.startswith(f"{UNTOLD}: {url} (PREFECT_API_URL in the environment) answers 500")
+        filler.unlink()
+        plain.write({"seed.txt": "2\n"})
+        assert UNTOLD not in plain.gliaflow("repro").stdout
+        sent = [path.with_suffix(".sent") for path in journals(folder(plain.root) or Path())]
+        assert len(sent) == 2
+        assert soon(lambda: all('"done": true' in path.read_text() for path in sent))  # the earlier run as well
 
 
 @contextmanager
