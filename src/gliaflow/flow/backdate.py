@@ -10,11 +10,12 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from gliaflow.flow.server import environment
 
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)  # between two states of a run, no two of which may have the same time
 BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from gliaflow.flow.backdate import main; main()"
 
@@ -25,7 +26,8 @@ class Times(NamedTuple):
     flow_run: str
     """Its id."""
     began: float
-    ended: float
+    ended: float | None
+    """None of a run that goes on."""
 
 
 def backdate(home: Path, runs: Sequence[Times]) -> bool:
@@ -49,25 +51,25 @@ async def _write(runs: Sequence[Times]) -> None:
     async with db.session_context(begin_transaction=True) as session:
         for one in runs:
             key = UUID(one.flow_run)
-            began, ended = (datetime.fromtimestamp(when, UTC) for when in (one.began, one.ended))
+            began = datetime.fromtimestamp(one.began, UTC)
+            ended = None if one.ended is None else datetime.fromtimestamp(one.ended, UTC)
             state = db.FlowRunState
-            ordered = sa.select(state.id).where(state.flow_run_id == key).order_by(state.timestamp)
+            ordered = sa.select(state.id).where(state.flow_run_id == key).order_by(state.created, state.timestamp)
             ids = list((await session.execute(ordered)).scalars())
-            for place, one_state in enumerate(ids):
-                when = began + place * TICK
-                when = max(ended, when) if place and place == len(ids) - 1 else when
-                await session.execute(sa.update(state).where(state.id == one_state).values(timestamp=when))
-            await session.execute(
-                sa.update(db.FlowRun)
-                .where(db.FlowRun.id == key)
-                .values(
-                    expected_start_time=began,
-                    start_time=began,
-                    end_time=ended,
-                    state_timestamp=ended,
-                    total_run_time=ended - began,
-                )
-            )
+            for start in (LONG_AGO, began):  # a time that another state still has is refused
+                for place, one_state in enumerate(ids):
+                    when = start + place * TICK
+                    if ended and start == began and place and place == len(ids) - 1:
+                        when = max(ended, when)
+                    await session.execute(sa.update(state).where(state.id == one_state).values(timestamp=when))
+            known: dict[str, Any] = {
+                "expected_start_time": began,
+                "start_time": began,
+                "state_timestamp": ended or began,
+            }
+            if ended:
+                known |= {"end_time": ended, "total_run_time": ended - began}
+            await session.execute(sa.update(db.FlowRun).where(db.FlowRun.id == key).values(**known))
 
 
 def main() -> None:

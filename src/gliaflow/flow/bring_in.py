@@ -19,10 +19,11 @@ class Importer:
         self._client, self._key, self._home, self._meant = client, key, home, meant
         self._open: dict[Path, Exporter] = {}
         self._done: set[Path] = set()
+        self._begun: set[Path] = set()  # runs that went on when they were brought in
         self._anew = not meant and client.post("/flow_runs/count", {}) == 0  # somebody emptied the database
 
     def look(self) -> Iterator[Times]:
-        """Send all that is new; yields the runs that are complete by now.
+        """Send all that is new; yields the runs that are complete by now, and those that are new and go on.
 
         Raises:
             Unreachable: the server did not take it; the next look goes on.
@@ -35,10 +36,12 @@ class Importer:
                 self._close(path)
                 continue
             exporter.advance()
-            if exporter.done:
+            run, done = exporter.mirror, exporter.done
+            if done:
                 self._close(path)
-                if exporter.mirror.flow_run:
-                    yield Times(exporter.mirror.flow_run, exporter.mirror.began, exporter.mirror.last)
+            if run.flow_run and (done or path not in self._begun):
+                self._begun.add(path)
+                yield Times(run.flow_run, run.began, run.last if done else None)
 
     def close(self) -> None:
         """Leave the journals to others."""

@@ -1,6 +1,6 @@
 """Prefect's pages, with the runs that journals keep: on the configured server, or on the one of this machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ def pages(home: Path) -> Iterator[Pages]:
     """
     if server := configured():
         with _importer(server, server.url, home, meant=True) as importer:
-            yield Pages(server.pages, ours=False, look=lambda: len(list(importer.look())))
+            yield Pages(server.pages, ours=False, look=lambda: _completed(importer.look()))
         return
     with shared(home) as url, _importer(Server(url), THIS_MACHINE, home, meant=False) as importer:
         waiting: list[Times] = []
@@ -42,12 +42,16 @@ def pages(home: Path) -> Iterator[Pages]:
         def look() -> int:
             try:
                 waiting.extend(found := list(importer.look()))
-                return len(found)
+                return _completed(found)
             finally:
                 if backdate(home, waiting):
                     waiting.clear()
 
         yield Pages(url.removesuffix("/api"), ours=True, look=look)
+
+
+def _completed(runs: Iterable[Times]) -> int:
+    return sum(one.ended is not None for one in runs)
 
 
 @contextmanager
