@@ -6,7 +6,7 @@ is asked to only for a file that it did not write itself: edited by hand, or by 
 
 import os
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -54,7 +54,25 @@ class LockFile:
             later = {name for name in self._added() if self._places[name] > place}
             if self._text.put(stage, place, later):
                 self._new.add(stage.name)
+        self._arrange()
         return self._put_in_place(before, exists)
+
+    def finish(self) -> bool:
+        """Put the entries in order if a process that knows nothing of it has added some; whether the file has changed.
+
+        Raises:
+            OSError, DvcException: the file cannot be read or written; it is as it was.
+        """
+        if not self._new or not self.path.exists():
+            return False
+        before = self._current()
+        self._arrange()
+        return self._put_in_place(before, exists=True)
+
+    def _arrange(self) -> None:
+        """Have the entries that have come since stand in DVC's order; DVC appends, in whatever order stages end."""
+        added = self._added()
+        self._text.arrange(added, sorted(added, key=self._places.__getitem__))
 
     def take_out(self, names: Set[str]) -> bool:
         """Write the file without the entries of those stages that are new; whether the file has changed.
@@ -140,6 +158,13 @@ class _Joined:
         if self._text.entries.pop(name, None) and name in self._written:
             self._places.remove(self._written.pop(name))
 
+    def arrange(self, names: Sequence[str], ordered: Sequence[str]) -> None:
+        """Have the entries of these names, all in places of theirs, stand in another order."""
+        if names != ordered:
+            entries, those, following = self._text.entries, set(names), iter(ordered)
+            order = [next(following) if name in those else name for name in entries]
+            self._text.entries = {name: entries[name] for name in order}
+
     def names(self) -> Set[str]:
         """The stages that have an entry."""
         return self._text.entries.keys()
@@ -189,6 +214,9 @@ class _ByDvc:
         self._stages, self._texts, self._names = [], self._texts[:1], self._known or frozenset()
         for place, stage in kept:
             self.put(stage, place, set())
+
+    def arrange(self, names: Sequence[str], ordered: Sequence[str]) -> None:
+        """Leave them as they are: DVC appends new ones whatever they are."""
 
     def names(self) -> Set[str]:
         """The stages that have an entry, as far as it is known: DVC appends new ones whatever they are."""

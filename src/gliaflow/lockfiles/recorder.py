@@ -101,6 +101,8 @@ class Recorder:
             if failed:
                 self._ignore_all()
                 errors |= self._take_out()
+            else:
+                errors |= self._finish()
             if stage_files and self._ignores.autostage:
                 self._ignores.track_changed_files()
             if not errors and self._settled.issuperset(self._stages):
@@ -126,6 +128,16 @@ class Recorder:
             stages = {self._stages[address].name: address for address in behind if self._stages[address].path == path}
             with _noted(errors, *stages.values()):
                 if stages and file.take_out(stages.keys()):
+                    self._ignores.track_file(os.path.relpath(file.path))
+        return errors
+
+    def _finish(self) -> dict[str, Exception]:
+        errors: dict[str, Exception] = {}
+        with suppress(OSError):  # all lines are there
+            self._ignores.finish()
+        for path, file in self._locks.items():
+            with _noted(errors, *(address for address, stage in self._stages.items() if stage.path == path)):
+                if file.finish():
                     self._ignores.track_file(os.path.relpath(file.path))
         return errors
 

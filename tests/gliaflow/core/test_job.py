@@ -178,9 +178,9 @@ def test_work_that_waits_keeps_no_other_from_its_thread() -> None:
     threads.close()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_thread_that_fails_is_not_used_again() -> None:
-    threads, done = Threads(), threading.Event()
+def test_a_thread_that_fails_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, done, failures = Threads(), threading.Event(), list[object]()
+    monkeypatch.setattr(threading, "excepthook", failures.append)
 
     def fail() -> None:
         raise ValueError("a bug")
@@ -188,6 +188,8 @@ def test_a_thread_that_fails_is_not_used_again() -> None:
     threads.call(fail, "a")
     while any(thread.name == "a" for thread in threading.enumerate()):
         pass
+    assert len(failures) == 1
+    assert not threads._idle
     threads.call(done.set, "b")
     assert done.wait(60)
     threads.close()

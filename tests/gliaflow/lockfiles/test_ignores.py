@@ -107,6 +107,28 @@ def test_what_another_run_adds_meanwhile_stands_in_dvcs_order_too(repo: Repo) ->
     assert left() == {".gitignore": b"/a.txt\n/c d\n/\\#f\n"}
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_what_dvc_adds_meanwhile_gets_its_place(repo: Repo, last: bool) -> None:
+    Path(".gitignore").write_text("/mine\n/c d\n")
+    ignores = opened(repo, ["c d", "a.txt", "#f", "!g"])
+    ignores.write(full(["!g"]))
+    repo.scm.ignore(full(["#f"])[0])  # a `dvc repro` that had begun before
+    repo.scm.ignore(full(["other"])[0])
+    if last:
+        ignores.finish()
+    else:
+        ignores.write(full(["a.txt"]))
+    more = b"" if last else b"/a.txt\n"
+    assert left() == {".gitignore": b"/mine\n/c d\n" + more + b"/\\#f\n/\\!g\n/other\n"}
+
+
+def test_a_run_that_adds_nothing_leaves_the_order_to_others(repo: Repo) -> None:
+    ignores = opened(repo, ["a.txt", "c d"])
+    Path(".gitignore").write_text("/c d\n/a.txt\n")
+    ignores.finish()
+    assert left() == {".gitignore": b"/c d\n/a.txt\n"}
+
+
 def test_dvc_writes_nothing_while_it_saves(repo: Repo) -> None:
     ignores = opened(repo, PATHS)
     ignores.ignore(full(["a.txt"])[0])

@@ -181,6 +181,35 @@ def test_what_another_run_adds_meanwhile_stands_in_dvcs_order_too(repo: Repo) ->
     assert list(parse_yaml(path.read_text(), path)["stages"]) == list("zabcd")
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_what_dvc_adds_meanwhile_gets_its_place(repo: Repo, last: bool) -> None:
+    path, plan = Path("dvc.lock"), [stage(name, VALUES[0]) for name in "zabcd"]
+    opened(repo, path, plan[:1]).write([plan[0]])
+    Lockfile(repo, "dvc.lock").dump_stages([stage("other", VALUES[1])])
+    Files(repo.tmp_dir).finished()
+    file = opened(repo, path, plan)
+    file.write([plan[2]])
+    Lockfile(repo, "dvc.lock").dump_stages([plan[1]])  # a `dvc repro` that had begun before
+    if last:
+        assert file.news("a")
+        assert file.finish()
+        assert not file.finish()
+    else:
+        file.write([plan[3]])
+    assert "".join(parse_yaml(path.read_text(), path)["stages"]) == ("zotherab" if last else "zotherabc")
+
+
+def test_a_run_that_adds_nothing_leaves_the_order_to_others(repo: Repo) -> None:
+    path, plan = Path("dvc.lock"), [stage(name, VALUES[0]) for name in "ab"]
+    file = opened(repo, path, plan)
+    assert not file.finish()
+    assert not path.exists()
+    for one in (plan[1], plan[0]):
+        Lockfile(repo, "dvc.lock").dump_stages([one])
+    assert not file.finish()
+    assert list(parse_yaml(path.read_text(), path)["stages"]) == ["b", "a"]
+
+
 def test_a_file_that_is_no_yaml_is_told_of_and_stays(repo: Repo) -> None:
     path, one = Path("dvc.lock"), stage("a", VALUES[0])
     for text in ("schema: '2.0'\nstages: {\n", "<<<<<<< ours\na: b\n"):
