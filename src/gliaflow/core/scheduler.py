@@ -65,6 +65,7 @@ class Scheduler:
         self._around = Surroundings(workspace, listener, clock or Clock(), threading.Event(), inbox)
         self._executors = {one.address: next(e for e in executors if e.accepts(one)) for one in graph.stages}
         self._all_executors = executors
+        self._failed = set[str]()
         self._dispatch: Dispatch = self._in_a_thread
         self._threads = Threads()
         self._forced = {stage.address for stage in graph.stages if self.options.force}
@@ -83,7 +84,7 @@ class Scheduler:
     @property
     def failures(self) -> list[str]:
         """The stages that failed, in DVC's order."""
-        return self.graph.in_order(a for a, result in self.results.items() if result.outcome is Outcome.FAILED)
+        return self.graph.in_order(self._failed)
 
     @property
     def report(self) -> Report:
@@ -173,7 +174,7 @@ class Scheduler:
             while self.running and (clock.now() < deadline or not stopping.is_set()):
                 self._receive(POLL_SECONDS)
         finally:
-            failed = bool(self.failures) and self.options.on_error != "ignore"
+            failed = bool(self._failed) and self.options.on_error != "ignore"
             try:
                 self._unrecorded(self._around.workspace.close(failed, not failed and not stopping.is_set()))
             finally:
@@ -228,7 +229,7 @@ class Scheduler:
         """Take one step, if there is one."""
         if not self._around.inbox.empty():
             self._receive(0)
-        elif self.failures and self.options.on_error == "fail":
+        elif self._failed and self.options.on_error == "fail":
             left = [a for a in self._unsettled if a not in self.results and a not in self.running]
             return self._skip(left, self.failures[0])
         elif self.options.serial and self.running:
@@ -338,6 +339,8 @@ class Scheduler:
 
     def _settle(self, result: StageResult) -> None:
         self.results[result.address] = result
+        if result.outcome is Outcome.FAILED:
+            self._failed.add(result.address)
         if self.options.on_error != "fail" or result.outcome not in (Outcome.FAILED, Outcome.SKIPPED):
             self._unrecorded(self._around.workspace.settle(result.address))
         self._around.listener.hear(StageEnded(result))
@@ -356,6 +359,7 @@ class Scheduler:
         for address, error in errors.items():
             if address not in self.running:  # or it is tried again when that has ended
                 self.results[address] = StageResult(address, Outcome.FAILED, error=error)
+                self._failed.add(address)
                 if self.options.on_error == "keep-going":
                     busy = self.results.keys() | self.running.keys()
                     self._skip((a for a in self.graph.dependents(address) if a not in busy), address)

@@ -31,7 +31,7 @@ class Ignores(SCMContext):  # type: ignore[misc]
         self._planned: dict[Path, dict[bytes, str]] = {}  # lines to come, and their paths
         self._old: dict[Path, set[bytes]] = {}  # lines that were there before this run, or an unfinished one
         self._seen: dict[Path, Seen] = {}
-        self._written: set[Path] = set()
+        self._left: dict[Path, list[bytes]] = {}  # what this run has written last
         self._folders: dict[str, Path] = {}  # of outputs, and the .gitignore of each
         self._look_again()
         for path in places if isinstance(self.scm, Git) else ():
@@ -75,7 +75,7 @@ class Ignores(SCMContext):  # type: ignore[misc]
         Raises:
             OSError: a file cannot be read or written.
         """
-        for file in sorted(self._written):
+        for file in sorted(self._left):
             if file.exists():
                 self._write(file, [])
 
@@ -91,15 +91,16 @@ class Ignores(SCMContext):  # type: ignore[misc]
             if at == len(lines) and lines and not lines[-1].endswith(b"\n"):
                 lines[-1] += b"\n"
             lines.insert(at, line)
-        new = [place for place, line in enumerate(lines) if line in planned and line not in old]
-        ordered = sorted((lines[place] for place in new), key=lambda line: self._place(planned[line]))
-        for place, line in zip(new, ordered, strict=True):  # DVC appends, in whatever order stages end
-            lines[place] = line
+        if before != self._left.get(file, []):  # others have written: DVC appends, in whatever order stages end
+            new = [place for place, line in enumerate(lines) if line in planned and line not in old]
+            ordered = sorted((lines[place] for place in new), key=lambda line: self._place(planned[line]))
+            for place, line in zip(new, ordered, strict=True):
+                lines[place] = line
         if lines != before:
             added = [planned[line] for line in lines if line in planned and line not in old]
             self._files.write(file, b"".join(lines), added)
             self._seen[file] = signature(file)
-            self._written.add(file)
+            self._left[file] = lines
             self.track_file(os.path.relpath(file))
 
     def _place(self, path: str) -> int:

@@ -33,6 +33,7 @@ class LockFile:
     ) -> None:
         self.path = path
         self._places, self._known, self._files, self._dump = places, known, files, dump
+        self._foreign = False  # whether others have written to it since its entries were put in order
         self._left: bytes | None = None  # what the file holds if nobody else has written to it
         self._began = self._seen = signature(path)
         self._loaded = dict(known.get("stages") or {})  # what the stages know of it
@@ -71,8 +72,9 @@ class LockFile:
 
     def _arrange(self) -> None:
         """Have the entries that have come since stand in DVC's order; DVC appends, in whatever order stages end."""
-        added = self._added()
-        self._text.arrange(added, sorted(added, key=self._places.__getitem__))
+        if self._foreign:
+            added, self._foreign = self._added(), False
+            self._text.arrange(added, sorted(added, key=self._places.__getitem__))
 
     def take_out(self, names: Set[str]) -> bool:
         """Write the file without the entries of those stages that are new; whether the file has changed.
@@ -121,7 +123,7 @@ class LockFile:
             if self._left is not None or seen != self._seen:
                 self._unlooked = set(self._places)
             self._read(text)
-            self._left = text
+            self._left, self._foreign = text, True
         self._seen = seen
         return text
 

@@ -30,6 +30,7 @@ class Files:
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
         self._note = self._folder / NOTE
+        self._folders: dict[Path, Path] = {}  # of the files, and where they really are
         self._added: dict[str, tuple[list[str], list[Signature]]] = {}
         with suppress(OSError, ValueError, TypeError, AttributeError):  # none, or what makes no sense
             found = json.loads(self._note.read_text())
@@ -37,7 +38,7 @@ class Files:
 
     def added(self, path: Path) -> list[str]:
         """What unfinished runs added to the file, if nobody else has written to it since."""
-        target = path.resolve()
+        target = self._target(path)
         names, known = self._added.get(str(target), ([], []))
         return names if names and target.exists() and _moved(target) in known else []
 
@@ -47,7 +48,7 @@ class Files:
         Raises:
             OSError: it cannot be written, and is as it was.
         """
-        target = path.resolve()
+        target = self._target(path)
         exists = target.exists()
         if exists and not os.access(target, os.W_OK):
             raise PermissionError(f"'{path}' is read-only")
@@ -62,8 +63,17 @@ class Files:
             self._added[str(target)] = (list(added), [*known, _moved(partial)])
             self._keep()
             partial.replace(target)
-        finally:
+        except BaseException:
             partial.unlink(missing_ok=True)
+            raise
+
+    def _target(self, path: Path) -> Path:
+        """The file that the path leads to."""
+        if path.is_symlink():
+            return path.resolve()
+        if path.parent not in self._folders:
+            self._folders[path.parent] = path.parent.resolve()
+        return self._folders[path.parent] / path.name
 
     def finished(self) -> None:
         """Nothing is missing any more of what the run adds."""

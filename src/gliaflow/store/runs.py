@@ -91,10 +91,8 @@ def knows(stage: Any) -> bool:
 
 
 def save(stage: Any) -> None:
-    """Record the run of the stage as it stands, as DVC does; what is recorded already stays."""
+    """Record the run of a stage which it `takes`, as it stands; what is recorded already stays."""
     cache, odb = stage.repo.stage_cache, stage.repo.cache.legacy
-    if not takes(stage):
-        return
     entry = to_single_stage_lockfile(stage)
     path = Path(cache._get_cache_path(*_names(entry)))
     if path.exists() or not all(out.use_cache for out in stage.outs):
@@ -108,7 +106,8 @@ def save(stage: Any) -> None:
 
 def recorded(stage: Any) -> bool:
     """Whether the record that was just saved of the stage would be taken for it later."""
-    if not _any_unhashed(to_single_stage_lockfile(stage).get("params")):
+    read = any(isinstance(dep, ParamsDependency) for dep in stage.deps)
+    if not read or not _any_unhashed(to_single_stage_lockfile(stage).get("params")):
         return True  # and no file is read again
     return fits(stage, stage.repo.stage_cache._load_cache(*names(stage)))
 

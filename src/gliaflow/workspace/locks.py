@@ -21,7 +21,7 @@ import psutil
 from dvc import rwlock
 from dvc.dependency import RepoDependency
 from dvc.dependency.db import AbstractDependency
-from dvc.lock import LockError, make_lock
+from dvc.lock import LockError
 
 from gliaflow.core.ports import NotYet
 from gliaflow.errors import one_line
@@ -39,6 +39,7 @@ class Locks:
         self._lock, self._depth = threading.RLock(), 0
         self._holders: dict[str, list[dict[str, Any]]] = {}  # by address, as they stand in the rwlock
         self._notes, self._known = dict[str, Any](), False  # the rwlock, and whether it is that still
+        self._text: bytes | None = None  # from which the notes were read, or to which they were written
         repo.lock._friendly = False
 
     @contextmanager
@@ -85,8 +86,7 @@ class Locks:
         read, write = _paths(stage.deps), _paths(stage.outs)
         command = f"{' '.join(sys.argv)} [{address}]"
         ours, theirs = ({"pid": one, "cmd": command} for one in (os.getpid(), pid))
-        hard = self._repo.config["core"].get("hardlink_lock", False)
-        with self.held(), self._edited(hard) as lock:
+        with self.held(), self._edited() as lock:
             if holders := self._holders.pop(address, None):  # others may have dropped one since: its process has ended
                 lock["write"] = {path: one for path, one in lock["write"].items() if one not in holders}
                 readers = {path: [one for one in those if one not in holders] for path, those in lock["read"].items()}
@@ -100,19 +100,18 @@ class Locks:
                 self._holders[address] = [ours, theirs]
 
     @contextmanager
-    def _edited(self, hard: bool) -> Iterator[dict[str, Any]]:
-        """The notes, as DVC's own function gives and writes them."""
-        folder = Path(self._repo.tmp_dir)
-        with make_lock(str(folder / rwlock.RWLOCK_LOCK), tmp_dir=str(folder), hardlink_lock=hard):
-            try:
-                notes = self._noted()
-            except (ValueError, rwlock.Invalid):  # its writer was killed, say
-                self.forget_the_dead()
-                notes = self._noted()
-            self._known = False  # until it is written: what is raised inside may leave half an entry
-            yield notes
-            (folder / rwlock.RWLOCK_FILE).write_bytes(json.dumps(notes).encode())
-            self._known = True
+    def _edited(self) -> Iterator[dict[str, Any]]:
+        """The notes, as DVC's own function gives and writes them; its second lock guards what the first one does."""
+        try:
+            notes = self._noted()
+        except (ValueError, rwlock.Invalid):  # its writer was killed, say
+            self.forget_the_dead()
+            notes = self._noted()
+        self._known, self._text = False, None  # until it is written: what is raised inside may leave half an entry
+        yield notes
+        text = json.dumps(notes).encode()
+        (Path(self._repo.tmp_dir) / rwlock.RWLOCK_FILE).write_bytes(text)
+        self._known, self._text = True, text
 
     def _noted(self) -> dict[str, Any]:
         """The notes, read once as long as DVC's lock is held: all others write them only while they hold it.
@@ -121,7 +120,10 @@ class Locks:
             ValueError, voluptuous.Invalid: they make no sense.
         """
         if not self._known:
-            self._notes, self._known = _notes_in(self._repo.tmp_dir), True
+            text = _text_in(self._repo.tmp_dir)
+            if text != self._text:
+                self._notes, self._text = _notes_in(text), text
+            self._known = True
         return self._notes
 
     @contextmanager
@@ -142,7 +144,7 @@ class Locks:
     def _look(self, folder: str, _fs: Any, cmd: str, read: list[str], write: list[str], _hard: bool) -> Iterator[None]:
         info = {"pid": os.getpid(), "cmd": cmd}
         try:
-            found = self._noted() if folder == self._repo.tmp_dir and self._depth else _notes_in(folder)
+            found = self._noted() if folder == self._repo.tmp_dir and self._depth else _notes_in(_text_in(folder))
         except (ValueError, rwlock.Invalid):  # half of it, if whoever wrote it was killed
             found = {"write": {}, "read": {}}
         mine = info["pid"]
@@ -179,12 +181,15 @@ def busy_is_not_yet() -> Iterator[None]:
         raise NotYet(one_line(str(error).partition("If there are no")[0])) from None
 
 
-def _notes_in(folder: str) -> dict[str, Any]:
+def _text_in(folder: str) -> bytes:
     """The rwlock in the folder of a repository for what is temporary."""
     try:
-        text = Path(folder, rwlock.RWLOCK_FILE).read_bytes()
+        return Path(folder, rwlock.RWLOCK_FILE).read_bytes()
     except FileNotFoundError:
-        text = b"{}"
+        return b"{}"
+
+
+def _notes_in(text: bytes) -> dict[str, Any]:
     found = rwlock.SCHEMA(json.loads(text))
     return {**found, "read": defaultdict(list, found["read"])}
 

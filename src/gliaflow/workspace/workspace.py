@@ -352,8 +352,9 @@ class Workspace:
         for changed in [] if restored else self._read[stage.addressing].changed(stage):
             raise Unclear(stage.addressing, str(changed), newest(self.repo, changed))
         cached = not options.no_commit and all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs)
-        restorable = cached and options.run_cache and runs.takes(stage)
-        if cached and not (restored and runs.knows(stage)):
+        taken = cached and runs.takes(stage)
+        restorable = taken and options.run_cache
+        if taken and not (restored and runs.knows(stage)):
             runs.save(stage)
             restorable = restorable and runs.recorded(stage)
         if not options.no_commit:

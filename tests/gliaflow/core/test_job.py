@@ -179,15 +179,18 @@ def test_work_that_waits_keeps_no_other_from_its_thread() -> None:
 
 
 def test_a_thread_that_fails_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    threads, done, failures = Threads(), threading.Event(), list[object]()
-    monkeypatch.setattr(threading, "excepthook", failures.append)
+    threads, done, failed, failures = Threads(), threading.Event(), threading.Event(), list[object]()
+
+    def hear(failure: object) -> None:
+        failures.append(failure)
+        failed.set()
 
     def fail() -> None:
         raise ValueError("a bug")
 
+    monkeypatch.setattr(threading, "excepthook", hear)
     threads.call(fail, "a")
-    while any(thread.name == "a" for thread in threading.enumerate()):
-        pass
+    assert failed.wait(60)
     assert len(failures) == 1
     assert not threads._idle
     threads.call(done.set, "b")

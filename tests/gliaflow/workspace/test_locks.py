@@ -190,13 +190,13 @@ def test_what_makes_no_sense_in_the_middle_of_a_run_is_in_nobodys_way(workspace:
 def test_as_long_as_the_lock_is_held_the_notes_are_read_once(
     workspace: Workspace, living: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, real = [], locks._notes_in
+    read, real = [], locks._text_in
 
-    def noted(folder: str) -> dict[str, Any]:
+    def text(folder: str) -> bytes:
         read.append(folder)
         return real(folder)
 
-    monkeypatch.setattr(locks, "_notes_in", noted)
+    monkeypatch.setattr(locks, "_text_in", text)
     for number in (1, 2):
         with workspace._locks.held():
             assert not workspace.unchanged(["s"])
