@@ -1,12 +1,14 @@
-"""What `.dvcignore` says, read once, and again when a command may have changed it."""
+"""What `.dvcignore` says and what git tracks, read once, and again when it has changed."""
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from dvc.ignore import DvcIgnore, DvcIgnoreFilter
 from dvc.repo import Repo
+from dvc.scm import Git
 
 from gliaflow.memo.stamps import Stamp, stamp
 
@@ -38,6 +40,7 @@ class _Kept(DvcIgnoreFilter):  # type: ignore[misc]
         self._files: dict[str, Stamp | None] = {}
         self._repositories: dict[str, bool] = {}  # folders where one would be, and whether it is there
         self._inside: dict[str, _Inside] = {}
+        self._known: dict[tuple[str, bool, bool], bool] = {}
         super().__init__(fs, root_dir)
 
     def moved(self) -> bool:
@@ -48,6 +51,12 @@ class _Kept(DvcIgnoreFilter):  # type: ignore[misc]
             or any(os.path.exists(path) != before for path, before in self._repositories.items())  # noqa: PTH110 quicker
             or any(inside.moved() for inside in self._inside.values())
         )
+
+    def _is_ignored(self, path: str, is_dir: bool = False, ignore_subrepos: bool = True) -> bool:
+        place = path, is_dir, ignore_subrepos
+        if place not in self._known:
+            self._known[place] = bool(super()._is_ignored(*place))
+        return self._known[place]
 
     def _update_trie(self, dirname: str, trie: Any) -> None:
         path = f"{dirname}{os.sep}{DvcIgnore.DVCIGNORE_FILE}"
@@ -97,3 +106,41 @@ class _Inside:
         except OSError:
             return 0, 0, frozenset()
         return found.st_nlink, found.st_mtime_ns, names
+
+
+@contextmanager
+def index_read_once(scm: Any) -> Iterator[None]:
+    """Inside the block `scm`, that of a DVC repository, reads git's index when that has changed."""
+    if not isinstance(scm, Git):
+        yield
+        return
+    index = _Index(scm)
+    scm.is_tracked = index.has
+    try:
+        yield
+    finally:
+        del scm.is_tracked
+
+
+class _Index:
+    """The paths in git's index."""
+
+    def __init__(self, scm: Any) -> None:
+        self._top = str(scm.root_dir)
+        self._repo = scm.dulwich.repo
+        self._path = self._repo.index_path()
+        self._stamp: object = ...  # unlike any
+        self._paths: list[bytes] = []
+
+    def has(self, path: str) -> bool:
+        """Whether git tracks the path, or something below it, as DVC's `is_tracked` tells."""
+        now = stamp(self._path)
+        if now != self._stamp:
+            self._stamp, self._paths = now, sorted(self._repo.open_index())
+        name = os.path.relpath(path, self._top).replace(os.path.sep, "/").encode()
+        return self._next(name) == name or self._next(name + b"/").startswith(name + b"/")
+
+    def _next(self, name: bytes) -> bytes:
+        """The first path that does not stand before this one."""
+        place = bisect_left(self._paths, name)
+        return self._paths[place] if place < len(self._paths) else b""

@@ -31,10 +31,10 @@ from gliaflow.lockfiles.text import quick_records
 from gliaflow.machine.programs import check_program, check_shell
 from gliaflow.memo.graph import loaded_once, quick
 from gliaflow.memo.hashes import Hashes
-from gliaflow.memo.ignored import ignores_kept, look_again
+from gliaflow.memo.ignored import ignores_kept, index_read_once, look_again
 from gliaflow.memo.links import links_known
 from gliaflow.memo.parsed import parsed_once
-from gliaflow.memo.tracked import index_read_once
+from gliaflow.memo.paths import paths_known
 from gliaflow.store import runs
 from gliaflow.store.repository import dvc_silent
 from gliaflow.turns import turn
@@ -96,6 +96,7 @@ class Workspace:
             stack.enter_context(dvc_silent(self._say))
             stack.enter_context(quick())
             stack.enter_context(links_known())
+            stack.enter_context(paths_known())
             stack.enter_context(quick_records())
             self.repo = stack.enter_context(Repo(_wait_for_lock=True))
             stack.enter_context(parsed_once(self.repo.tmp_dir))

@@ -1,8 +1,9 @@
-"""What DVC ignores is kept as long as nothing changed it."""
+"""What DVC ignores, and what git tracks, is kept as long as nothing changed it."""
 
 import os
 import random
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from dvc.repo import Repo
 
 from gliaflow.memo import ignored
-from gliaflow.memo.ignored import ignores_kept, look_again
+from gliaflow.memo.ignored import ignores_kept, index_read_once, look_again
 from tests.support.repos import Project
 
 
@@ -111,3 +112,59 @@ def test_a_folder_that_goes_holds_none(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "a")
     assert inside.moved()
     assert not inside.moved()
+
+
+PATHS = ["a", "a.txt", "a b", "folder", "folder/x", "folder/", "folder-x", "folde", "z", "é", ".dvc", "nothing", "."]
+
+
+@pytest.fixture
+def tracking(project: Project) -> Any:
+    project.write({"a": "", "a b": "", "folder/x": "", "folder/y": "", "folder-x": "", "é": "", "z/deep/down": ""})
+    project.run("git", "add", "-A")
+    with Repo(str(project.root)) as made:
+        yield made
+
+
+def both(repo: Any) -> tuple[list[bool], list[bool]]:
+    """What is tracked by what is known, and by DVC."""
+    paths = [str(Path(repo.root_dir) / path) for path in PATHS]
+    with Repo(repo.root_dir) as fresh:
+        return [repo.scm.is_tracked(path) for path in paths], [fresh.scm.is_tracked(path) for path in paths]
+
+
+def test_the_same_is_tracked_before_and_after_a_change(tracking: Any, project: Project) -> None:
+    with index_read_once(tracking.scm):
+        known, now = both(tracking)
+        assert known == now
+        assert True in known
+        assert False in known
+        project.run("git", "rm", "-q", "--cached", "a", "folder/x", "folder/y")
+        changed, now = both(tracking)
+        assert changed == now != known
+        (project.root / ".git/index").unlink()
+        gone, now = both(tracking)
+        assert gone == now == [False] * len(PATHS)
+
+
+def test_the_index_is_read_once(tracking: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    git = tracking.scm.dulwich.repo
+    found = []
+
+    def index() -> list[bytes]:
+        found.append(1)
+        return [b"a"]
+
+    monkeypatch.setattr(git, "open_index", index)
+    with index_read_once(tracking.scm):
+        assert [tracking.scm.is_tracked(f"{tracking.root_dir}/{name}") for name in ("a", "b", "a")] == [
+            True,
+            False,
+            True,
+        ]
+    assert found == [1]
+
+
+def test_a_repository_without_git_tracks_nothing(tmp_path: Path) -> None:
+    subprocess.run(["dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    with Repo(str(tmp_path)) as repo, index_read_once(repo.scm):
+        assert repo.scm.is_tracked(str(tmp_path / "a")) is False
