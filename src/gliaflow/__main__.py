@@ -1,5 +1,6 @@
 """`python -m gliaflow`, and the console command."""
 
+import os
 import sys
 
 
@@ -16,4 +17,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if sys.path[0] == os.getcwd():  # noqa: PTH109 pathlib is not imported yet: a file of that name may lie here
+        del sys.path[0]  # `python -m` put it there, and a `copy.py` in a repository is not Python's
     main()

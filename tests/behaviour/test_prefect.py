@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -217,6 +218,13 @@ def test_nothing_of_the_repository_is_executed_or_read(plain: Project) -> None:
     with web(prefect.answer) as server:
         assert ran(plain, PREFECT_API_URL=f"{server.url}/api") == []
     assert prefect.state == "COMPLETED"
+
+
+def test_nor_by_python_m(plain: Project) -> None:
+    names = ("copy", "random", "httpx", "dataclasses", "json", "socket")  # of others Python itself needs some
+    plain.write({f"{name}.py": "raise SystemExit('executed')\n" for name in names})
+    ended = plain.run(sys.executable, "-m", "gliaflow", "repro")
+    assert [line for line in ended.stdout.splitlines() if line in ENDED] == ENDED
 
 
 @pytest.mark.server
