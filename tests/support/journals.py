@@ -9,7 +9,7 @@ from gliaflow.core.report import Began, Event, Line, Outcome, Report, RunBegan, 
 from gliaflow.journal.writer import Journal
 
 GRAPH = Graph((Stage("one"), Stage("two", ("one",))))
-BEGAN = 1_700_000_000.0  # seconds since 1970: in the past, wherever it is read
+BEGAN = 1_705_305_600.0  # seconds since 1970: in the past, wherever it is read
 ONE = StageResult("one", Outcome.RUN, "seed.txt changed", 2.0, {"one.txt": "0123456789abcdef"})
 TWO = StageResult("two", Outcome.UNCHANGED)
 WHOLE: Sequence[Event] = (

@@ -56,12 +56,12 @@ def test_a_whole_run(tmp_path: Path) -> None:
         ("two", "Cached", "unchanged"),
     ]
     began, ended, cached = made.events
-    assert began["occurred"] == "2027-01-15T08:00:01+00:00"
+    assert began["occurred"] == "2024-01-15T08:00:01+00:00"
     assert began["related"] == [{"prefect.resource.id": "prefect.flow-run.f", "prefect.resource.role": "flow-run"}]
     times = (run(ended)["start_time"], run(ended)["end_time"])
-    assert times == ("2027-01-15T08:00:01+00:00", "2027-01-15T08:00:03+00:00")
+    assert times == ("2024-01-15T08:00:01+00:00", "2024-01-15T08:00:03+00:00")
     assert run(ended)["total_run_time"] == 2.0
-    assert (run(cached)["start_time"], run(cached)["total_run_time"]) == ("2027-01-15T08:00:03.500000+00:00", 0.0)
+    assert (run(cached)["start_time"], run(cached)["total_run_time"]) == ("2024-01-15T08:00:03.500000+00:00", 0.0)
     assert run(cached)["task_inputs"] == {"work": [{"input_type": "task_run", "id": made.tasks["one"].id}]}
     (log,) = made.logs
     assert (log["message"], log["task_run_id"], log["flow_run_id"]) == ("hello", made.tasks["one"].id, "f")
@@ -113,7 +113,7 @@ def test_tries(tmp_path: Path) -> None:
     assert [name for _, name, _ in states(made)] == ["Running", "AwaitingRetry", "Retrying", "Completed"]
     assert [run(one)["run_count"] for one in made.events] == [1, 1, 2, 2]
     waiting = made.events[1]["payload"]["validated_state"]
-    assert waiting["state_details"] == {"scheduled_time": "2027-01-15T08:00:06+00:00"}
+    assert waiting["state_details"] == {"scheduled_time": "2024-01-15T08:00:06+00:00"}
     assert run(made.events[3])["total_run_time"] == 8.0
 
 
