@@ -27,9 +27,12 @@ def ignores_kept(repo: Any) -> Iterator[None]:
 
 
 def look_again(repo: Any) -> None:
-    """Have DVC read `.dvcignore` anew, if any was written or removed, or a repository came or went below."""
+    """Have DVC read `.dvcignore` anew, if any was written or removed, or a repository came or went below.
+
+    DVC itself forgets what it knows when it runs an import. What it has read since notes nothing, so it is not kept.
+    """
     known = repo.__dict__.get("dvcignore")
-    if isinstance(known, _Kept) and known.moved():
+    if not isinstance(known, _Kept) or known.moved():
         repo.__dict__["dvcignore"] = _Kept(repo.fs, repo.root_dir)
 
 

@@ -98,11 +98,13 @@ def test_after_any_changes_it_is_as_if_read_anew(repo: Any, project: Project, se
         assert seen(repo) == fresh(repo), name
 
 
-def test_a_repository_that_is_read_without_it_stays_as_it_is(project: Project) -> None:
-    with Repo(str(project.root)) as repo:
-        known = repo.dvcignore
-        look_again(repo)
-        assert repo.dvcignore is known
+def test_what_dvc_has_read_for_itself_is_not_kept(repo: Any, project: Project) -> None:
+    before = seen(repo)
+    repo._reset()  # as when it runs an import
+    assert seen(repo) == before
+    project.write({".dvcignore": "*.tmp\nother\n"})
+    look_again(repo)
+    assert seen(repo) == fresh(repo) != before
 
 
 def test_a_folder_that_goes_holds_none(tmp_path: Path) -> None:
