@@ -4,13 +4,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from gliaflow.core.graph import Graph
 from gliaflow.core.options import OnError, Options
 from gliaflow.errors import NotReproduced, told
-
-if TYPE_CHECKING:
-    from gliaflow.core.graph import Graph  # which needs pydantic, and so a moment to be imported
 
 
 class Outcome(Enum):
@@ -105,7 +103,7 @@ class Event:
 class RunBegan(Event):
     """The stages of a run are known, and some have something to do."""
 
-    graph: "Graph"
+    graph: Graph
     targets: Sequence[str]
     """As the caller named them."""
     options: Options

@@ -18,7 +18,10 @@ WORTH_RETRYING = frozenset({75, 137, 143})  # "try later" of sysexits.h; SIGKILL
 
 @dataclass(frozen=True)
 class Settings:
-    """Slots, retries and limits of one stage; the metadata of each says what it may be, in the words of pydantic."""
+    """Slots, retries and limits of one stage.
+
+    The metadata of each says which values it may have, by the names that pydantic gives to limits.
+    """
 
     cpus: int = field(default=1, metadata={"ge": 1})  # reserved, not enforced
     gpus: int = field(default=0, metadata={"ge": 0})

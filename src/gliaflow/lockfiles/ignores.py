@@ -70,7 +70,7 @@ class Ignores(SCMContext):  # type: ignore[misc]
             self._write(file, those)
 
     def finish(self) -> None:
-        """Put the lines in order if a process that knows nothing of it has added some where this run did.
+        """Put lines in order that DVC has appended beside this run, in the files to which it added any.
 
         Raises:
             OSError: a file cannot be read or written.

@@ -59,7 +59,7 @@ class LockFile:
         return self._put_in_place(before, exists)
 
     def finish(self) -> bool:
-        """Put the entries in order if a process that knows nothing of it has added some; whether the file has changed.
+        """Put entries in order that DVC has appended beside this run, if it added any; whether the file has changed.
 
         Raises:
             OSError, DvcException: the file cannot be read or written; it is as it was.
@@ -161,7 +161,7 @@ class _Joined:
             self._places.remove(self._written.pop(name))
 
     def arrange(self, names: Sequence[str], ordered: Sequence[str]) -> None:
-        """Have the entries of these names, all in places of theirs, stand in another order."""
+        """Have the entries of these names stand in another order, in the places that they have together."""
         if names != ordered:
             entries, those, following = self._text.entries, set(names), iter(ordered)
             order = [next(following) if name in those else name for name in entries]

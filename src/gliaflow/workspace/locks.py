@@ -101,7 +101,10 @@ class Locks:
 
     @contextmanager
     def _edited(self) -> Iterator[dict[str, Any]]:
-        """The notes, as DVC's own function gives and writes them; its second lock guards what the first one does."""
+        """Yield the notes and write them, as DVC's own function does.
+
+        That one takes a second lock. Whoever edits the notes holds the first, so it is left out here.
+        """
         try:
             notes = self._noted()
         except (ValueError, rwlock.Invalid):  # its writer was killed, say
@@ -192,6 +195,7 @@ def _text_in(folder: str) -> bytes:
 
 
 def _notes_in(text: bytes) -> dict[str, Any]:
+    """Who writes and who reads each path; what makes no sense raises."""
     found = rwlock.SCHEMA(json.loads(text))
     return {**found, "read": defaultdict(list, found["read"])}
 

@@ -1,7 +1,7 @@
 """A DVC workspace: plan its graph, restore a stage or let it run, and record it as `dvc repro` would.
 
-Hashing, caching and locking are DVC's own; commands run outside its lock. Tests hold each of DVC's internals that this
-room and the store rely on.
+Hashing and caching are DVC's own, under its lock; commands run outside of it. Tests hold each of DVC's internals that
+this room and the store rely on.
 """
 
 import os
