@@ -1,6 +1,7 @@
 """The fixtures of all tests of the engine."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yield
     Project.forks.close()
     Project.forks = None
+
+
+@pytest.fixture(autouse=True)
+def quiet_afterwards() -> Iterator[None]:
+    """End the connection over which Prefect reports events: to keep it alive, it draws from what tests may seed."""
+    yield
+    if "prefect.events.worker" in sys.modules:
+        sys.modules["prefect.events.worker"].EventsWorker.drain_all(timeout=10)
 
 
 @pytest.fixture(scope="session")

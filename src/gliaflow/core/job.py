@@ -23,6 +23,7 @@ from gliaflow.errors import one_line
 POLL_SECONDS = 0.2  # between two looks at slots and paths that another run holds
 PATIENT_SECONDS = 3.0  # that a stage waits before it is told for what
 STARVED = "CPUs or GPUs that another run on this machine holds"
+JITTER = random.Random()  # a program that calls us may have seeded the common one
 TAIL = 20  # last lines of a failed stage, kept for whoever asks why
 
 Log = Callable[[str], object]
@@ -202,7 +203,7 @@ class Job:
 
     def _back_off(self, tail: "_Tail") -> None:
         """Wait exponentially longer, with jitter; then take a lease again, and clear the outputs."""
-        seconds = self._delay * 2 ** (self._number - 2) * random.uniform(0.5, 1.5)
+        seconds = self._delay * 2 ** (self._number - 2) * JITTER.uniform(0.5, 1.5)
         self._around.listener.hear(Retry(self.address, self._number, self.retries + 1, seconds, self._why))
         if not self._executor.travels:  # the executor's own words tell why a host is given up
             tail.hear(Line(self.address, f"try {self._number} of {self.retries + 1} in {seconds:.1f} s"))

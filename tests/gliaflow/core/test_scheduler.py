@@ -1,6 +1,7 @@
 """Schedulers without Prefect: threads of the test's own do the work."""
 
 import json
+import random
 import signal
 import subprocess
 import threading
@@ -201,6 +202,15 @@ def test_a_try_that_cannot_begin_gives_its_slots_back(project: Project) -> None:
     made = schedule(project, Options(on_error="keep-going"), work, jobs=1, planned=deny)
     assert outcomes(made) == {"a": Outcome.FAILED, "b": Outcome.RUN}
     assert made.results["a"].why == "[Errno 13] Permission denied: 'a.txt'"
+
+
+def test_a_retry_draws_nothing_from_what_a_caller_has_seeded(project: Project) -> None:
+    again = {"meta": {"retries": 1, "retry_delay": 0}}
+    project.pipeline({"a": {"cmd": "mkdir a && exit 75; touch a/x", "outs": ["a/x"], **again}})
+    before = random.getstate()
+    made = schedule(project, Options(), work)
+    assert outcomes(made) == {"a": Outcome.RUN}
+    assert random.getstate() == before
 
 
 def refuse(_: object) -> None:
