@@ -6,6 +6,7 @@ lose a digit each time. So an entry knows what becomes of it.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dvc.utils.serialize import parse_yaml
@@ -59,23 +60,13 @@ def value(text: str) -> Any:
     return found
 
 
+@dataclass(frozen=True)
 class Text:
     """A lock file's text: what stands before the entries, the entries by stage, and what stands behind them."""
 
-    def __init__(self, head: str, entries: dict[str, Entry], tail: str) -> None:
-        self.head, self.entries, self.tail = head, entries, tail
-
-    def insert(self, name: str, made: Entry, later: set[str]) -> None:
-        """Set a stage's entry; a new one comes before the first of the `later` stages."""
-        if name in self.entries or later.isdisjoint(self.entries):
-            self.entries[name] = made
-            return
-        entries: dict[str, Entry] = {}
-        for other, one in self.entries.items():
-            if other in later and name not in entries:
-                entries[name] = made
-            entries[other] = one
-        self.entries = entries
+    head: str
+    entries: dict[str, Entry]
+    tail: str
 
 
 def split(text: str, data: Mapping[str, Any]) -> Text:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from dvc.scm import Git, SCMError
 from scmrepo.exceptions import FileNotInRepoError
 from scmrepo.git import GitWildMatchPattern  # type: ignore[attr-defined]
 
+from gliaflow.lockfiles.order import Order
 from gliaflow.lockfiles.whole import Files, Seen, signature
 
 LINE = re.compile(rb"[^\n]*\n|[^\n]+")
@@ -28,21 +29,20 @@ class Ignores(SCMContext):  # type: ignore[misc]
         self.autostage = context.autostage
         self.paths: list[str] = []
         self._places, self._files = places, files
-        self._planned: dict[Path, dict[bytes, str]] = {}  # lines to come, and their paths
-        self._old: dict[Path, set[bytes]] = {}  # lines that were there before this run, or an unfinished one
+        self._lines: dict[Path, _Lines] = {}
         self._seen: dict[Path, Seen] = {}
-        self._left: dict[Path, list[bytes]] = {}  # what this run has written last
+        self._above: dict[str, list[Path]] = {}  # of a folder, the files that tell what of it git ignores
         self._folders: dict[str, Path] = {}  # of outputs, and the .gitignore of each
         self._look_again()
+        planned: dict[Path, dict[bytes, str]] = {}
         for path in places if isinstance(self.scm, Git) else ():
             with suppress(SCMError):
                 file, line = self._where(path)
-                if file not in self._planned:
+                if file not in planned:
                     self._changed(path)
-                self._planned.setdefault(file, {})[line] = path
-        for file, lines in self._planned.items():
-            added = set(files.added(file))
-            self._old[file] = set(_lines(file)) - {line for line, path in lines.items() if path in added}
+                planned.setdefault(file, {})[line] = path
+        for file, paths in planned.items():
+            self._lines[file] = _Lines(file, paths, places, set(files.added(file)))
 
     def ignore(self, path: str) -> None:
         """Keep the path.
@@ -60,14 +60,17 @@ class Ignores(SCMContext):  # type: ignore[misc]
         Raises:
             OSError: a file cannot be read or written.
         """
-        missing: dict[Path, list[str]] = {}
+        missing: dict[Path, list[bytes]] = {}
         for path in paths if isinstance(self.scm, Git) else ():
+            file, line = self._where(path)
             if self._changed(path):
                 self._look_again()
-            if not self.scm.is_ignored(path):
-                missing.setdefault(self._where(path)[0], []).append(path)
-        for file, those in missing.items():
-            self._write(file, those)
+                if file in self._lines:
+                    self._lines[file].read()
+            if not (file in self._lines and self._lines[file].ignores(line)) and not self.scm.is_ignored(path):
+                missing.setdefault(file, []).append(line)
+        for file, lines in missing.items():
+            self._write(file, lines)
 
     def finish(self) -> None:
         """Put lines in order that DVC has appended beside this run, in the files to which it added any.
@@ -75,36 +78,16 @@ class Ignores(SCMContext):  # type: ignore[misc]
         Raises:
             OSError: a file cannot be read or written.
         """
-        for file in sorted(self._left):
-            if file.exists():
+        for file, lines in sorted(self._lines.items()):
+            if lines.written and file.exists():
                 self._write(file, [])
 
-    def _write(self, file: Path, paths: list[str]) -> None:
-        before = _lines(file)
-        lines, planned, old = list(before), self._planned.get(file, {}), self._old.get(file, set())
-        for path in paths:
-            if (line := self._where(path)[1]) in lines:
-                continue
-            place = self._place(path)
-            later = (i for i, one in enumerate(lines) if one in planned and self._place(planned[one]) > place)
-            at = next((i for i in later if lines[i] not in old), len(lines))
-            if at == len(lines) and lines and not lines[-1].endswith(b"\n"):
-                lines[-1] += b"\n"
-            lines.insert(at, line)
-        if before != self._left.get(file, []):  # others have written: DVC appends, in whatever order stages end
-            new = [place for place, line in enumerate(lines) if line in planned and line not in old]
-            ordered = sorted((lines[place] for place in new), key=lambda line: self._place(planned[line]))
-            for place, line in zip(new, ordered, strict=True):
-                lines[place] = line
-        if lines != before:
-            added = [planned[line] for line in lines if line in planned and line not in old]
-            self._files.write(file, b"".join(lines), added)
+    def _write(self, file: Path, new: list[bytes]) -> None:
+        if file not in self._lines:
+            self._lines[file] = _Lines(file, {}, self._places, set())
+        if self._lines[file].write(new, self._files):
             self._seen[file] = signature(file)
-            self._left[file] = lines
             self.track_file(os.path.relpath(file))
-
-    def _place(self, path: str) -> int:
-        return self._places.get(path, len(self._places))
 
     def _where(self, path: str) -> tuple[Path, bytes]:
         """The .gitignore for a path, and the line in it, as DVC writes it.
@@ -122,8 +105,12 @@ class Ignores(SCMContext):  # type: ignore[misc]
 
     def _changed(self, path: str) -> bool:
         """Whether others have written what may tell git to ignore the path."""
-        files = [folder / ".gitignore" for folder in Path(path).parents if folder.is_relative_to(self.scm.root_dir)]
-        seen = {file: signature(file) for file in [*files, Path(self.scm.root_dir) / ".git/info/exclude"]}
+        folder = os.path.dirname(path)  # noqa: PTH120 quicker
+        if folder not in self._above:
+            top = Path(self.scm.root_dir)
+            folders = [one for one in (Path(folder), *Path(folder).parents) if one.is_relative_to(top)]
+            self._above[folder] = [*(one / ".gitignore" for one in folders), top / ".git/info/exclude"]
+        seen = {file: signature(file) for file in self._above[folder]}
         changed = any(self._seen.get(file) != one for file, one in seen.items())
         self._seen |= seen
         return changed
@@ -133,5 +120,60 @@ class Ignores(SCMContext):  # type: ignore[misc]
         self.scm._reset()
 
 
-def _lines(file: Path) -> list[bytes]:
-    return LINE.findall(file.read_bytes()) if file.exists() else []
+class _Lines:
+    """The lines of one .gitignore; `paths` are those of planned outputs, by line, of which some were `added` before."""
+
+    def __init__(self, file: Path, paths: Mapping[bytes, str], places: Mapping[str, int], added: Set[str]) -> None:
+        self.written: bytes | None = None
+        """What this run has written last."""
+        self._file, self._paths = file, paths
+        self._known: bytes | None = None  # the text of these lines, if it is sure
+        self._untold: set[bytes] = set()  # those that have come since this run began, to be noted
+        old = set(LINE.findall(self._on_disk())) - {line for line, path in paths.items() if path in added}
+        self._order = Order({line: places[path] for line, path in paths.items()}, old)
+        self.read()
+
+    def ignores(self, line: bytes) -> bool:
+        """Whether the line stood there when the file was read last, and none that may undo it."""
+        return self._known is not None and line in self._order and not self._negates
+
+    def read(self) -> bytes:
+        """The file as it is now."""
+        text = self._on_disk()
+        if text != self._known:
+            lines = LINE.findall(text)
+            self._order.read(lines)
+            self._untold.update(self._order.since())
+            self._negates = any(line.startswith(b"!") for line in lines)
+            self._known = text
+        return text
+
+    def write(self, lines: Iterable[bytes], files: Files) -> bool:
+        """Put these lines in their places, where they are not yet; whether the file has changed.
+
+        Raises:
+            OSError: it cannot be read or written.
+        """
+        before, order = self.read(), self._order
+        if before != (self.written or b""):  # others have written: DVC appends, in whatever order stages end
+            order.arrange()
+        for line in lines:
+            if line not in order:
+                self._insert(line)
+        text = b"".join(order.names)
+        if text != before:
+            self._known = None
+            files.write(self._file, text, [self._paths[line] for line in sorted(self._untold)])
+            self.written = self._known = text
+            self._untold.clear()
+        return text != before
+
+    def _insert(self, line: bytes) -> None:
+        names, at = self._order.names, self._order.insert(line)
+        if at and at == len(names) - 1 and not names[at - 1].endswith(b"\n"):
+            names[at - 1] += b"\n"
+        if self._order.is_new(line):
+            self._untold.add(line)
+
+    def _on_disk(self) -> bytes:
+        return self._file.read_bytes() if self._file.exists() else b""

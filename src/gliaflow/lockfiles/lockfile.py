@@ -6,7 +6,7 @@ is asked to only for a file that it did not write itself: edited by hand, or by 
 
 import os
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +16,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils.serialize import parse_yaml
 
 from gliaflow.lockfiles.entries import Strange, Text, entry, split, value
+from gliaflow.lockfiles.order import Order
 from gliaflow.lockfiles.text import rewritten
 from gliaflow.lockfiles.whole import Files, signature
 
@@ -41,6 +42,7 @@ class LockFile:
         self._unlooked: set[str] = set()  # stages of which others may have written
         self._text: _Joined | _ByDvc = _ByDvc(b"", dump)
         self._new: set[str] = set()  # stages whose entries this run has added
+        self._untold: set[str] = set()  # entries that have come since this run began, to be noted
 
     def write(self, stages: list[Any]) -> bool:
         """Write the entries of `stages`, which have just been saved; whether the file has changed.
@@ -50,12 +52,11 @@ class LockFile:
         """
         exists = self.path.exists()
         before = self._current()
-        for stage in stages:
-            place = self._places[stage.name]
-            later = {name for name in self._added() if self._places[name] > place}
-            if self._text.put(stage, place, later):
-                self._new.add(stage.name)
         self._arrange()
+        for stage in stages:
+            if self._text.put(stage, self._places[stage.name]):
+                self._new.add(stage.name)
+                self._untold.add(stage.name)
         return self._put_in_place(before, exists)
 
     def finish(self) -> bool:
@@ -73,8 +74,8 @@ class LockFile:
     def _arrange(self) -> None:
         """Have the entries that have come since stand in DVC's order; DVC appends, in whatever order stages end."""
         if self._foreign:
-            added, self._foreign = self._added(), False
-            self._text.arrange(added, sorted(added, key=self._places.__getitem__))
+            self._foreign = False
+            self._text.arrange()
 
     def take_out(self, names: Set[str]) -> bool:
         """Write the file without the entries of those stages that are new; whether the file has changed.
@@ -90,12 +91,13 @@ class LockFile:
             self.path.unlink(missing_ok=True)
             self._left, self._seen = b"", None
             return True
-        return bool(new) and self._put_in_place(before, exists=True)
+        return bool(new) and self._put_in_place(before, exists=True, gone=new)
 
-    def _put_in_place(self, before: bytes, exists: bool) -> bool:
+    def _put_in_place(self, before: bytes, exists: bool, gone: Set[str] = frozenset()) -> bool:
         text = self._text.whole()
         if text != before or not exists:
-            self._files.write(self.path, text, self._added())
+            self._files.write(self.path, text, sorted(self._untold), gone)
+            self._untold.clear()
         self._left, self._seen = text, signature(self.path)
         return text != before
 
@@ -127,13 +129,10 @@ class LockFile:
         self._seen = seen
         return text
 
-    def _added(self) -> list[str]:
-        """The planned stages whose entries have come since this run began, or an unfinished one, by whomever."""
-        return [name for name in self._text.names() if name in self._places and name not in self._old]
-
     def _read(self, text: bytes) -> None:
         try:
-            self._text = _joined(text.decode(), self._known)
+            self._text = _joined(text.decode(), self._known, Order(self._places, self._old))
+            self._untold.update(self._text.order.since())
         except (Strange, UnicodeDecodeError):
             self._text = _ByDvc(text, self._dump)
 
@@ -141,45 +140,61 @@ class LockFile:
 class _Joined:
     """A text of which each entry is known; `done` is how often DVC would have written it by now."""
 
-    def __init__(self, text: Text, done: int = 0) -> None:
-        self._text, self._done = text, done
+    def __init__(self, text: Text, order: Order[str], done: int = 0) -> None:
+        self.order = order
+        order.read(text.entries)
+        self._head, self._tail, self._done = text.head.encode(), text.tail.encode(), done
+        self._entries = text.entries  # by name
+        self._pieces = [one.first.encode() for one in text.entries.values()]  # as they stand in the file
+        self._restless = {name for name, one in text.entries.items() if not one.steady}
         self._written: dict[str, int] = {}  # the places of the stages for which DVC would have written it
         self._places: list[int] = []
 
-    def put(self, stage: Any, place: int, later: set[str]) -> bool:
+    def put(self, stage: Any, place: int) -> bool:
         """Set the entry of a stage; whether it is new."""
-        new = stage.name not in self._text.entries
-        self._text.insert(stage.name, entry(stage.name, to_single_stage_lockfile(stage)), later)
-        if stage.name not in self._written:
-            self._written[stage.name] = place
+        name, made = stage.name, entry(stage.name, to_single_stage_lockfile(stage))
+        new = name not in self._entries
+        if new:
+            self._pieces.insert(self.order.insert(name), made.first.encode())
+        else:
+            self._pieces[self.order.names.index(name)] = made.first.encode()
+        self._entries[name] = made
+        self._restless.discard(name)
+        if not made.steady:
+            self._restless.add(name)
+        if name not in self._written:
+            self._written[name] = place
             insort(self._places, place)
         return new
 
     def remove(self, name: str) -> None:
         """Have no entry of the stage, as if it had not ended."""
-        if self._text.entries.pop(name, None) and name in self._written:
-            self._places.remove(self._written.pop(name))
+        if self._entries.pop(name, None):
+            del self._pieces[self.order.remove(name)]
+            self._restless.discard(name)
+            if name in self._written:
+                self._places.remove(self._written.pop(name))
 
-    def arrange(self, names: Sequence[str], ordered: Sequence[str]) -> None:
-        """Have the entries of these names stand in another order, in the places that they have together."""
-        if names != ordered:
-            entries, those, following = self._text.entries, set(names), iter(ordered)
-            order = [next(following) if name in those else name for name in entries]
-            self._text.entries = {name: entries[name] for name in order}
+    def arrange(self) -> None:
+        """Have the entries that have come since stand in DVC's order."""
+        self._pieces = [self._pieces[source] for source in self.order.arrange()]
 
     def names(self) -> Set[str]:
         """The stages that have an entry."""
-        return self._text.entries.keys()
+        return self._entries.keys()
 
     def value(self, name: str) -> Any:
         """The entry of a stage as data, if it has one."""
-        return value(self._text.entries[name].text()) if name in self._text.entries else None
+        return value(self._entries[name].text()) if name in self._entries else None
 
     def whole(self) -> bytes:
         """The text as it is once DVC has written it for all of these stages, one after another."""
-        entries = self._text.entries.items()
-        pieces = [one.first if one.steady else one.text(self._rewrites(name)) for name, one in entries]
-        return "".join([self._text.head, *pieces, self._text.tail]).encode()
+        pieces = self._pieces
+        if self._restless:
+            texts = {name: self._entries[name].text(self._rewrites(name)).encode() for name in self._restless}
+            pieces = [texts.get(name, piece) for name, piece in zip(self.order.names, pieces, strict=True)]
+            self._restless = {name for name in self._restless if not self._entries[name].steady}
+        return b"".join([self._head, *pieces, self._tail])
 
     def _rewrites(self, name: str) -> int:
         if name in self._written:
@@ -197,7 +212,7 @@ class _ByDvc:
         self._known: Set[str] | None = None  # stages with an entry before any of these
         self._names: Set[str] = frozenset()
 
-    def put(self, stage: Any, place: int, later: set[str]) -> bool:  # noqa: ARG002
+    def put(self, stage: Any, place: int) -> bool:
         """Have DVC write the entry of a stage, then anew those of the stages behind it; whether it is new."""
         behind = [one for one in self._stages if one[0] > place]
         self._stages = [one for one in self._stages if one[0] < place]
@@ -215,9 +230,9 @@ class _ByDvc:
         kept = [one for one in self._stages if one[1].name != name]
         self._stages, self._texts, self._names = [], self._texts[:1], self._known or frozenset()
         for place, stage in kept:
-            self.put(stage, place, set())
+            self.put(stage, place)
 
-    def arrange(self, names: Sequence[str], ordered: Sequence[str]) -> None:
+    def arrange(self) -> None:
         """Leave them as they are: DVC appends new ones whatever they are."""
 
     def names(self) -> Set[str]:
@@ -238,16 +253,16 @@ def _stages(text: bytes) -> Mapping[str, Any]:
     return found
 
 
-def _joined(text: str, known: Mapping[str, Any]) -> _Joined:
+def _joined(text: str, known: Mapping[str, Any], order: Order[str]) -> _Joined:
     try:
-        return _Joined(split(text, known))
+        return _Joined(split(text, known), order)
     except Strange:
         data = parse_yaml(text, "dvc.lock")
     try:
-        return _Joined(split(text, data))
+        return _Joined(split(text, data), order)
     except Strange:  # an older DVC may have written it, or git with other line ends
         text = rewritten("\n".join(text.replace("\r\n", "\n").split("\r")))
-        return _Joined(split(text, parse_yaml(text, "dvc.lock")), done=1)
+        return _Joined(split(text, parse_yaml(text, "dvc.lock")), order, done=1)
 
 
 def dumped_by(repo: Any) -> Dump:

@@ -19,7 +19,8 @@ LONGEST_KEY = 60  # far below the length from which on a key gets a line of its 
 PLAIN = re.compile(
     r"(?!(?:true|false|null)\Z)(?:[a-z/_]|\.\.?/)(?:[!-9;-~]|:(?![ ]|\Z)| (?![ #]|\Z))*\Z", re.IGNORECASE
 )
-HASH = re.compile(r"(?!0b)[0-9]+e?[a-df][0-9a-f]*(?:\.dir)?\Z")  # a letter that is no exponent: it is no number
+# Digits and letters that are no number: neither all digits, nor with an exponent, nor binary.
+HASH = re.compile(r"(?!0b)(?![0-9]+(?:e[0-9]*)?(?:\.dir)?\Z)[0-9][0-9a-f]*(?:\.dir)?\Z")
 SHORT = re.compile(r"[!-~]{0,100}\Z")  # without spaces, so that it is written alike wherever it stands
 DECIMAL = re.compile(r"-?\d+\.\d+\Z")
 

@@ -6,12 +6,12 @@ The next run puts what was missing in its place. So that it can tell those entri
 
 import json
 import os
-import shutil
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-NOTE = "gliaflow-unfinished.json"
+NOTE = "gliaflow-unfinished.jsonl"
 Signature = list[int]
 Seen = tuple[int, int, int] | None
 
@@ -28,65 +28,97 @@ class Files:
     """The files that a run adds to; `folder` is DVC's own for what is temporary."""
 
     def __init__(self, folder: str | Path) -> None:
-        self._folder = Path(folder)
-        self._note = self._folder / NOTE
-        self._folders: dict[Path, Path] = {}  # of the files, and where they really are
-        self._added: dict[str, tuple[list[str], list[Signature]]] = {}
-        with suppress(OSError, ValueError, TypeError, AttributeError):  # none, or what makes no sense
-            found = json.loads(self._note.read_text())
-            self._added = {str(path): (list(names), list(texts)) for path, (names, texts) in found.items()}
+        self._folder, self._note = Path(folder), Path(folder) / NOTE
+        self._places: dict[Path, tuple[Path, Path]] = {}  # where a file really is, and where it is made
+        self._added: dict[str, tuple[dict[str, None], list[Signature]]] = {}
+        self._ours = False  # whether the note is of this object
+        with suppress(OSError, UnicodeDecodeError):
+            for line in self._note.read_text().splitlines():
+                self._take(line)
+
+    def _take(self, line: str) -> None:
+        """Take in a line of the note; one that makes no sense, since its writer was killed, tells nothing."""
+        with suppress(ValueError, TypeError, KeyError):
+            found = json.loads(line)
+            path, added, gone = str(found["path"]), dict.fromkeys(map(str, found["added"])), set(found["gone"])
+            known = [[int(number) for number in one] for one in found["known"]]
+            names = {**self._added.get(path, ({}, []))[0], **added}
+            self._added[path] = {name: None for name in names if name not in gone}, known
 
     def added(self, path: Path) -> list[str]:
         """What unfinished runs added to the file, if nobody else has written to it since."""
-        target = self._target(path)
-        names, known = self._added.get(str(target), ([], []))
-        return names if names and target.exists() and _moved(target) in known else []
+        target, _ = self._place(path)
+        names, known = self._added.get(str(target), ({}, []))
+        with suppress(OSError):
+            return [*names] if names and _moved(target.stat()) in known else []
+        return []
 
-    def write(self, path: Path, text: bytes, added: Iterable[str]) -> None:
-        """Put `text` in place of what the file holds; `added` names what is there since this run.
+    def write(self, path: Path, text: bytes, added: Iterable[str], gone: Iterable[str] = ()) -> None:
+        """Put `text` in place of what the file holds.
+
+        `added` names what is there since this run and has not been named before; `gone` what is there no more.
 
         Raises:
             OSError: it cannot be written, and is as it was.
         """
-        target = self._target(path)
-        exists = target.exists()
-        if exists and not os.access(target, os.W_OK):
+        target, partial = self._place(path)
+        before = target.stat() if target.exists() else None
+        if before and not os.access(target, os.W_OK):
             raise PermissionError(f"'{path}' is read-only")
-        here = self._folder.stat().st_dev == target.parent.stat().st_dev  # or nothing moves whole between the two
-        partial = (self._folder if here else target.parent) / f".{target.name}.partial"
         try:
-            partial.unlink(missing_ok=True)
-            partial.write_bytes(text)
-            if exists:
-                shutil.copymode(target, partial)
-            known = [_moved(target)] if exists else []
-            self._added[str(target)] = (list(added), [*known, _moved(partial)])
-            self._keep()
+            after = _made(partial, text, before and stat.S_IMODE(before.st_mode))
+            self._keep(str(target), [*added], [*gone], [_moved(one) for one in (before, after) if one])
             partial.replace(target)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
 
-    def _target(self, path: Path) -> Path:
-        """The file that the path leads to."""
+    def _place(self, path: Path) -> tuple[Path, Path]:
+        """The file that the path leads to, and one from where another moves to it as a whole."""
         if path.is_symlink():
-            return path.resolve()
-        if path.parent not in self._folders:
-            self._folders[path.parent] = path.parent.resolve()
-        return self._folders[path.parent] / path.name
+            return self._found(path)
+        if path not in self._places:
+            self._places[path] = self._found(path)
+        return self._places[path]
+
+    def _found(self, path: Path) -> tuple[Path, Path]:
+        target = path.resolve()
+        here = self._folder.stat().st_dev == target.parent.stat().st_dev
+        return target, (self._folder if here else target.parent) / f".{target.name}.partial"
 
     def finished(self) -> None:
         """Nothing is missing any more of what the run adds."""
         self._note.unlink(missing_ok=True)
+        self._ours = False
 
-    def _keep(self) -> None:
-        """In place, since to replace a file costs milliseconds; half a note is none."""
-        with self._note.open("r+b" if self._note.exists() else "wb") as file:
-            file.write(json.dumps(self._added).encode())
-            file.truncate()
+    def _keep(self, target: str, added: list[str], gone: list[str], known: list[Signature]) -> None:
+        """Note it before it is done: a line, behind those that tell of what earlier runs added."""
+        lines = [_line(target, added, gone, known)]
+        self._take(lines[0])
+        if not self._ours:
+            lines = [_line(path, [*names], [], those) for path, (names, those) in self._added.items()]
+        with self._note.open("ab" if self._ours else "wb") as file:
+            file.write("".join(lines).encode())
+        self._ours = True
 
 
-def _moved(path: Path) -> Signature:
-    """What of it stays when the file takes the place of another one."""
-    found = path.stat()
+def _line(path: str, added: list[str], gone: list[str], known: list[Signature]) -> str:
+    """Begins a line, since that before it may be half of one."""
+    return "\n" + json.dumps({"path": path, "added": added, "gone": gone, "known": known})
+
+
+def _made(path: Path, text: bytes, mode: int | None) -> os.stat_result:
+    """Write a file anew, of this mode if any; what the system tells of it."""
+    path.unlink(missing_ok=True)  # of a run that was killed
+    with path.open("wb") as file:
+        file.write(text)
+        file.flush()
+        found = os.fstat(file.fileno())
+    if mode is not None and mode != stat.S_IMODE(found.st_mode):
+        path.chmod(mode)
+    return found
+
+
+def _moved(found: os.stat_result) -> Signature:
+    """What of a file stays when it takes the place of another one."""
     return [found.st_mtime_ns, found.st_size]

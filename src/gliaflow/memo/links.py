@@ -1,7 +1,12 @@
-"""Which links two file systems can make: DVC tries that for each file that it puts in place, by writing some."""
+"""Which links two file systems can make, and which files need none.
+
+DVC tries for each file that it puts in place what links there can be, by writing some. An output that is one file it
+copies into the cache, and back from there; of a folder it leaves each file that is like such a copy as it is.
+"""
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +15,16 @@ from typing import Any, cast
 import dvc_data.hashfile.checkout
 from dvc.fs import LocalFileSystem
 from dvc_objects.fs import system
+from dvc_objects.fs.utils import umask
 
 NEVER = (errno.ENOTSUP, errno.ENOTTY, errno.ENOSYS, errno.EXDEV)  # what a file system answers that shares no blocks
 
 
 @contextmanager
 def links_known() -> Iterator[None]:
-    """Inside the block DVC tries once for two file systems what it would try for each file."""
+    """Inside the block DVC tries once for two file systems what it would try for each file, and copies no copy back."""
     module: Any = dvc_data.hashfile.checkout
+    find = module._determine_files_to_relink
     test_links, reflink = module.test_links, cast(Any, system).reflink
     tested: dict[tuple[object, ...], list[Any]] = {}
     refused: dict[tuple[int, int], OSError] = {}
@@ -42,8 +49,20 @@ def links_known() -> Iterator[None]:
                 refused[key] = error
             raise
 
-    module.test_links, system.reflink = test, link
+    def find_others(diff: Any, path: str, fs: Any, cache: Any) -> None:
+        local = isinstance(fs, LocalFileSystem) and isinstance(cache.fs, LocalFileSystem)
+        if not (local and cache.cache_types[0] in ("reflink", "copy") and _is_copy(path)):
+            find(diff, path, fs, cache)
+
+    module.test_links, system.reflink, module._determine_files_to_relink = test, link, find_others
     try:
         yield
     finally:
-        module.test_links, system.reflink = test_links, reflink
+        module.test_links, system.reflink, module._determine_files_to_relink = test_links, reflink, find
+
+
+def _is_copy(path: str) -> bool:
+    """Whether a path leads to a file like one that DVC has just copied to it."""
+    found = os.lstat(path)
+    plain = found.st_mode == stat.S_IFREG | 0o666 & ~umask and found.st_nlink == 1
+    return plain and found.st_uid == os.geteuid() and not getattr(os, "listxattr", lambda _: ())(path)

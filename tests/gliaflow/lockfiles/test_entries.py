@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from dvc.utils.serialize import dumps_yaml, parse_yaml, parse_yaml_for_update
 
-from gliaflow.lockfiles.entries import HEAD, Entry, Strange, Text, entry, split
+from gliaflow.lockfiles.entries import HEAD, Strange, Text, entry, split
 from gliaflow.lockfiles.text import rewritten
 
 DRIFTS = 7.4727225971465945e-06  # loses its last digit when DVC writes it again
@@ -103,12 +103,3 @@ def test_data_that_the_text_does_not_hold_is_strange() -> None:
         split(PLAIN, {"schema": "2.0", "stages": {"a": STAGES["a"], "2": {"cmd": "c"}}})
     with pytest.raises(Strange):
         split(PLAIN, {})
-
-
-def test_entries_are_set_in_their_places() -> None:
-    text = Text(HEAD, {name: Entry(name, steady=True) for name in "adf"}, "")
-    text.insert("d", Entry("D", steady=True), {"f"})
-    text.insert("c", Entry("c", steady=True), {"f", "d"})
-    text.insert("g", Entry("g", steady=True), set())
-    text.insert("h", Entry("h", steady=True), {"x"})
-    assert [one.text() for one in text.entries.values()] == ["a", "c", "D", "f", "g", "h"]

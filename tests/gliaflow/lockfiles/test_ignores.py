@@ -138,6 +138,37 @@ def test_dvc_writes_nothing_while_it_saves(repo: Repo) -> None:
         ignores.ignore(str(Path.cwd().parent / "x"))
 
 
+def test_what_could_not_be_written_is_written_later(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    ignores = opened(repo, PATHS)
+    ignores.write(full(["c d"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(Files, "write", _full)
+        with pytest.raises(OSError, match="no room"):
+            ignores.write(full(["a.txt"]))
+    assert left() == {".gitignore": b"/c d\n"}
+    ignores.write(full(["a.txt"]))
+    assert left() == {".gitignore": b"/a.txt\n/c d\n"}
+
+
+def _full(*_: object) -> None:
+    raise OSError("no room")
+
+
+def test_a_line_that_another_one_undoes_is_asked_for(repo: Repo) -> None:
+    """As DVC: git ignores the path no more, so the line is missing, and stands there already."""
+    Path(".gitignore").write_text("/a.txt\n!/a.txt\n")
+    ignores = opened(repo, PATHS)
+    ignores.write(full(["a.txt", "c d"]))
+    assert left() == {".gitignore": b"/a.txt\n!/a.txt\n/c d\n"}
+
+
+def test_a_path_of_no_planned_stage_comes_last(repo: Repo) -> None:
+    ignores = opened(repo, ["c d", "a.txt"])
+    for path in ("a.txt", "other", "sub/more", "c d"):
+        ignores.write(full([path]))
+    assert left() == {".gitignore": b"/c d\n/a.txt\n/other\n", "sub/.gitignore": b"/more\n"}
+
+
 def test_without_git_there_is_nothing_to_ignore(repo: Repo) -> None:
     repo.close()
     Path(".dvc/config.local").write_text("[core]\n    no_scm = true\n")

@@ -1,10 +1,13 @@
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from gliaflow.lockfiles.whole import NOTE, Files
+
+OTHERS = json.dumps({"path": 1, "added": ["b"], "gone": None, "known": [[1, "x"]]})
 
 
 @pytest.fixture
@@ -81,8 +84,10 @@ def test_what_an_unfinished_run_added_is_known_until_others_write(folder: Path, 
     assert Files(folder).added(path) == []
     files = Files(folder)
     files.write(path, b"one", ["a"])
-    files.write(path, b"two!", ["a", "b"])
+    files.write(path, b"two!", ["b"])
     assert Files(folder).added(path) == ["a", "b"]
+    files.write(path, b"one", ["c"], ["a"])
+    assert Files(folder).added(path) == ["b", "c"]
     path.write_bytes(b"another")
     assert Files(folder).added(path) == []
 
@@ -96,7 +101,7 @@ def test_a_run_that_was_killed_before_it_put_the_file_in_place(
         Path, "replace", lambda self, to: _full() if self.suffix == ".partial" and to == path else replace(self, to)
     )
     with pytest.raises(OSError, match="no room"):
-        files.write(path, b"two!", ["a", "b"])
+        files.write(path, b"two!", ["b"])
     assert Files(folder).added(path) == ["a", "b"]
 
 
@@ -109,7 +114,31 @@ def test_a_run_that_has_finished_leaves_no_note(folder: Path, path: Path) -> Non
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", '{"a": 1}', '{"a": [1, 2]}', "\0", json.dumps({"a": [["b"]]})])
+def test_the_note_grows_by_what_each_write_adds_and_an_unfinished_one_is_kept(folder: Path, path: Path) -> None:
+    files, sizes = Files(folder), [0]
+    for number in range(50):
+        files.write(path, b"x" * number, [f"stage-{number:03}"])
+        sizes.append((folder / NOTE).stat().st_size)
+    steps = [after - before for before, after in pairwise(sizes)]
+    assert max(steps[1:]) - min(steps[1:]) < 5
+    again = Files(folder)
+    again.write(path, b"", ["last"])
+    assert again.added(path) == Files(folder).added(path) == [*(f"stage-{number:03}" for number in range(50)), "last"]
+    assert (folder / NOTE).stat().st_size < sizes[-1]
+
+
+def test_a_writer_that_was_killed_in_the_note_costs_no_more_than_its_line(folder: Path, path: Path) -> None:
+    files = Files(folder)
+    files.write(path, b"one", ["a"])
+    with (folder / NOTE).open("ab") as note:
+        note.write(b'\n{"path": "/x", "ad')
+    files.write(path, b"two", ["b"])
+    assert Files(folder).added(path) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", '{"a": 1}', '{"a": [1, 2]}', "\0", json.dumps({"a": [["b"]]}), OTHERS]
+)
 def test_a_note_that_makes_no_sense_is_none(folder: Path, path: Path, text: str) -> None:
     (folder / NOTE).write_text(text)
     path.write_text("one")
