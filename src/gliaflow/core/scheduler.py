@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
 from queue import SimpleQueue
 
 from gliaflow.core.explain import sentence
@@ -37,6 +38,7 @@ NOTHING: Mapping[str, float] = {}
 NAMED = 3  # stages in a note
 
 Dispatch = Callable[[Stage, Work], object]
+Rank = tuple[float, int]  # the smaller, the sooner
 
 
 class Scheduler:
@@ -70,7 +72,6 @@ class Scheduler:
         self._threads = Threads()
         self._forced = {stage.address for stage in graph.stages if self.options.force}
         self._unsettled = {stage.address: len(stage.upstreams) for stage in graph.stages}  # upstreams
-        self._ready = [address for address, number in self._unsettled.items() if not number]
         self._blocked: dict[str, float] = {}  # until when a stage waits for another process or stage
         self._waiting: dict[str, Prepared] = {}  # for a lease
         self._reasons: dict[str, str] = {}  # why a stage is blocked
@@ -80,6 +81,10 @@ class Scheduler:
         one_by_one = self.options.serial or all(one.ahead == 1 for one in executors)
         left = {} if one_by_one else graph.remaining(seconds)
         self._rank = {address: (-left.get(address, 0.0), place) for address, place in graph.place.items()}
+        self._ready: list[list[tuple[Rank, str]]] = [[] for _ in executors]  # a heap for each
+        for address, number in self._unsettled.items():
+            if not number:
+                self._is_ready(address)
 
     @property
     def failures(self) -> list[str]:
@@ -263,16 +268,21 @@ class Scheduler:
         now = self._around.clock.now()
         for address in [a for a, until in self._blocked.items() if until <= now]:
             del self._blocked[address]
-            self._ready.append(address)
-        self._ready = [a for a in self._ready if a not in self.results]
+            self._is_ready(address)
         if self.options.serial and (self._waiting or self._blocked):
             return None
-        full = [executor for executor in self._all_executors if self._for_cpus(executor) >= executor.ahead]
-        ready = [a for a in self._ready if self._executors[a] not in full]
-        first = min(ready, key=self._rank.__getitem__, default=None)
-        if first is not None:
-            self._ready.remove(first)
-        return first
+        found = []
+        for executor, ready in zip(self._all_executors, self._ready, strict=True):
+            while ready and ready[0][1] in self.results:  # it was skipped
+                heappop(ready)
+            if ready and self._for_cpus(executor) < executor.ahead:
+                found.append(ready)
+        return heappop(min(found))[1] if found else None
+
+    def _is_ready(self, address: str) -> None:
+        """The stage can be prepared."""
+        place = next(n for n, executor in enumerate(self._all_executors) if executor is self._executors[address])
+        heappush(self._ready[place], (self._rank[address], address))
 
     def _for_cpus(self, executor: Executor) -> int:
         """How many prepared stages wait for nothing but CPUs of the executor."""
@@ -315,7 +325,7 @@ class Scheduler:
                 self.running[address] = job
                 self._since.pop(address, None)
                 return
-            self._ready.append(address)
+            self._is_ready(address)
         except NotYet as reason:
             self._block(address, str(reason))
         except Exception as error:
@@ -353,7 +363,7 @@ class Scheduler:
         for downstream in downstreams:
             self._unsettled[downstream] -= 1
             if not self._unsettled[downstream] and downstream not in self.results:
-                self._ready.append(downstream)
+                self._is_ready(downstream)
 
     def _unrecorded(self, errors: Mapping[str, Exception]) -> None:
         for address, error in errors.items():
@@ -370,7 +380,6 @@ class Scheduler:
         for address in self.graph.in_order(skipped):
             self._blocked.pop(address, None)
             self._known(StageResult(address, Outcome.SKIPPED, f"'{cause}' failed"))
-        self._ready = [a for a in self._ready if a not in skipped]  # at the end: a skipped one frees the next
         return bool(skipped)
 
 

@@ -29,7 +29,7 @@ class Files:
 
     def __init__(self, folder: str | Path) -> None:
         self._folder, self._note = Path(folder), Path(folder) / NOTE
-        self._places: dict[Path, tuple[Path, Path]] = {}  # where a file really is, and where it is made
+        self._targets: dict[Path, Path] = {}  # where the files really are
         self._added: dict[str, tuple[dict[str, None], list[Signature]]] = {}
         self._ours = False  # whether the note is of this object
         with suppress(OSError, UnicodeDecodeError):
@@ -40,14 +40,19 @@ class Files:
         """Take in a line of the note; one that makes no sense, since its writer was killed, tells nothing."""
         with suppress(ValueError, TypeError, KeyError):
             found = json.loads(line)
-            path, added, gone = str(found["path"]), dict.fromkeys(map(str, found["added"])), set(found["gone"])
-            known = [[int(number) for number in one] for one in found["known"]]
-            names = {**self._added.get(path, ({}, []))[0], **added}
-            self._added[path] = {name: None for name in names if name not in gone}, known
+            added, gone = [str(name) for name in found["added"]], [str(name) for name in found["gone"]]
+            self._change(str(found["path"]), added, gone, [[int(one) for one in those] for those in found["known"]])
+
+    def _change(self, path: str, added: list[str], gone: list[str], known: list[Signature]) -> None:
+        names, _ = self._added.get(path, ({}, []))
+        names |= dict.fromkeys(added)
+        for name in gone:
+            names.pop(name, None)
+        self._added[path] = names, known
 
     def added(self, path: Path) -> list[str]:
         """What unfinished runs added to the file, if nobody else has written to it since."""
-        target, _ = self._place(path)
+        target = self._target(path)
         names, known = self._added.get(str(target), ({}, []))
         with suppress(OSError):
             return [*names] if names and _moved(target.stat()) in known else []
@@ -61,10 +66,11 @@ class Files:
         Raises:
             OSError: it cannot be written, and is as it was.
         """
-        target, partial = self._place(path)
+        target = self._target(path)
         before = target.stat() if target.exists() else None
         if before and not os.access(target, os.W_OK):
             raise PermissionError(f"'{path}' is read-only")
+        partial = self._beside(target)
         try:
             after = _made(partial, text, before and stat.S_IMODE(before.st_mode))
             self._keep(str(target), [*added], [*gone], [_moved(one) for one in (before, after) if one])
@@ -73,18 +79,18 @@ class Files:
             partial.unlink(missing_ok=True)
             raise
 
-    def _place(self, path: Path) -> tuple[Path, Path]:
-        """The file that the path leads to, and one from where another moves to it as a whole."""
+    def _target(self, path: Path) -> Path:
+        """The file that the path leads to; its folder may not be there yet."""
         if path.is_symlink():
-            return self._found(path)
-        if path not in self._places:
-            self._places[path] = self._found(path)
-        return self._places[path]
+            return path.resolve()
+        if path not in self._targets:
+            self._targets[path] = path.resolve()
+        return self._targets[path]
 
-    def _found(self, path: Path) -> tuple[Path, Path]:
-        target = path.resolve()
+    def _beside(self, target: Path) -> Path:
+        """Where a file is made that moves to `target` as a whole, as none does from one disk to another."""
         here = self._folder.stat().st_dev == target.parent.stat().st_dev
-        return target, (self._folder if here else target.parent) / f".{target.name}.partial"
+        return (self._folder if here else target.parent) / f".{target.name}.partial"
 
     def finished(self) -> None:
         """Nothing is missing any more of what the run adds."""
@@ -93,9 +99,10 @@ class Files:
 
     def _keep(self, target: str, added: list[str], gone: list[str], known: list[Signature]) -> None:
         """Note it before it is done: a line, behind those that tell of what earlier runs added."""
-        lines = [_line(target, added, gone, known)]
-        self._take(lines[0])
-        if not self._ours:
+        self._change(target, added, gone, known)
+        if self._ours:
+            lines = [_line(target, added, gone, known)]
+        else:
             lines = [_line(path, [*names], [], those) for path, (names, those) in self._added.items()]
         with self._note.open("ab" if self._ours else "wb") as file:
             file.write("".join(lines).encode())

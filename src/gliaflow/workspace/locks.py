@@ -39,6 +39,7 @@ class Locks:
         self._lock, self._depth = threading.RLock(), 0
         self._holders: dict[str, list[dict[str, Any]]] = {}  # by address, as they stand in the rwlock
         self._notes, self._known = dict[str, Any](), False  # the rwlock, and whether it is that still
+        self._free = set[tuple[str, ...]]()  # paths that nobody else has, as the notes are
         self._text: bytes | None = None  # from which the notes were read, or to which they were written
         repo.lock._friendly = False
 
@@ -49,6 +50,7 @@ class Locks:
             if not self._depth:
                 self._wait()
                 self._known = False  # another process may have had the lock
+                self._free.clear()
                 self._repo._lock_depth += 1  # for functions of DVC that would lock by themselves
             self._depth += 1
             try:
@@ -110,6 +112,7 @@ class Locks:
         except (ValueError, rwlock.Invalid):  # its writer was killed, say
             self.forget_the_dead()
             notes = self._noted()
+        self._free.clear()
         self._known, self._text = False, None  # until it is written: what is raised inside may leave half an entry
         yield notes
         text = json.dumps(notes).encode()
@@ -147,6 +150,10 @@ class Locks:
     @contextmanager
     def _look(self, folder: str, _fs: Any, cmd: str, read: list[str], write: list[str], _hard: bool) -> Iterator[None]:
         info = {"pid": os.getpid(), "cmd": cmd}
+        key = (folder, *read, "", *write)
+        if key in self._free and self._depth:
+            yield
+            return
         try:
             found = self._noted() if folder == self._repo.tmp_dir and self._depth else _notes_in(_text_in(folder))
         except (ValueError, rwlock.Invalid):  # half of it, if whoever wrote it was killed
@@ -157,6 +164,8 @@ class Locks:
         both = found["read"].keys() & set(write)
         read_by_others |= {n: [i for i in found["read"][n] if i["pid"] != mine] for n in both}
         _check(folder, {"write": write_of_others, "read": read_by_others}, info, read, write)
+        if folder == self._repo.tmp_dir and self._depth:
+            self._free.add(key)
         yield
 
     def release(self, stage: Any) -> None:

@@ -17,6 +17,7 @@ from dvc.exceptions import CheckoutError
 from dvc.lock import LockError
 from dvc.prompt import confirm
 from dvc.repo import Repo
+from dvc.stage import PipelineStage
 from dvc.stage.exceptions import MissingDataSource
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_executable, prepare_kwargs
 
@@ -349,7 +350,11 @@ class Workspace:
     def _record(self, stage: Any, restored: bool = False) -> None:
         options = self.options
         self._lockfiles.listen()
-        stage.save(allow_missing=options.allow_missing, run_cache=False)
+        if isinstance(stage, PipelineStage):  # whose MD5 DVC computes, and never reads
+            stage.save_deps(allow_missing=options.allow_missing)
+            stage.save_outs(allow_missing=options.allow_missing)
+        else:
+            stage.save(allow_missing=options.allow_missing, run_cache=False)
         for changed in [] if restored else self._read[stage.addressing].changed(stage):
             raise Unclear(stage.addressing, str(changed), newest(self.repo, changed))
         cached = not options.no_commit and all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs)
