@@ -51,7 +51,8 @@ def links_known() -> Iterator[None]:
 
     def find_others(diff: Any, path: str, fs: Any, cache: Any) -> None:
         local = isinstance(fs, LocalFileSystem) and isinstance(cache.fs, LocalFileSystem)
-        if not (local and cache.cache_types[0] in ("reflink", "copy") and _is_copy(path)):
+        copies = local and _is_copy(path) and test(cache.cache_types, cache.fs, cache.path, fs, path)[:1]
+        if copies not in (["reflink"], ["copy"]):
             find(diff, path, fs, cache)
 
     module.test_links, system.reflink, module._determine_files_to_relink = test, link, find_others

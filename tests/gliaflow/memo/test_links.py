@@ -1,6 +1,8 @@
 """DVC tries once what it would try for each file, and puts the same files in place."""
 
 import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from dvc.fs import LocalFileSystem, MemoryFileSystem
 from dvc_objects.fs import system
 
 from gliaflow.memo.links import links_known
+from tests.support.repos import Project
 
 FS = LocalFileSystem()
 
@@ -81,3 +84,62 @@ def test_kinds_of_links_are_tested_once_for_a_cache_and_a_file_system(
         assert len(tested) == 4
     assert module.test_links is test
     assert list(folder.iterdir()) == []
+
+
+YEAR_2002 = 1_009_843_200
+MADE = {  # what a stage does with its output, and whether a new copy would look like that
+    "as it comes": ("true", True),
+    "private": ("chmod 600 out", False),
+    "read-only": ("chmod 444 out", False),
+    "a program": ("chmod 755 out", False),
+    "a link to it": ("ln out other", False),
+    "a link": ("mv out other && ln -s other out", False),
+}
+
+
+@pytest.mark.parametrize("what", MADE)
+def test_a_file_that_is_like_a_copy_stays_and_any_other_is_as_dvc_leaves_it(
+    new_project: Callable[..., Project], what: str
+) -> None:
+    command, stays = MADE[what]
+    pair = [new_project("ours"), new_project("theirs")]
+    for project in pair:
+        project.pipeline({"a": {"cmd": f"echo 1 > out && {command} && touch -d 2001-01-01 out", "outs": ["out"]}})
+    pair[0].gliaflow("repro")
+    pair[1].dvc("repro")
+    ours, theirs = (project.root / "out" for project in pair)
+    assert [path.read_text() for path in (ours, theirs)] == ["1\n"] * 2
+    found = [path.lstat() for path in (ours, theirs)]
+    assert found[0].st_mode == found[1].st_mode
+    assert [one.st_nlink for one in found] == [1, 1]
+    assert pair[0].left() == pair[1].left()
+    assert (found[0].st_mtime < YEAR_2002) == stays
+    assert (pair[0].root / ".dvc/cache/files/md5/b0/26324c6904b2a9cb4b88d6d61c81d1").stat().st_ino != found[0].st_ino
+    for project in pair:
+        assert "up to date" in project.dvc("status").stdout
+
+
+def test_a_file_with_attributes_of_its_own_gets_none_as_under_dvc(new_project: Callable[..., Project]) -> None:
+    project = new_project()
+    note = "import os; os.setxattr('out', 'user.note', b'1')"
+    try:
+        (project.root / "probe").touch()
+        os.setxattr(project.root / "probe", "user.note", b"1")
+    except (OSError, AttributeError):
+        pytest.skip("this file system keeps no attributes")
+    project.pipeline({"a": {"cmd": f'echo 1 > out && python -c "{note}"', "outs": ["out"]}})
+    project.gliaflow("repro")
+    assert os.listxattr(project.root / "out") == []
+
+
+@pytest.mark.parametrize("kind", ["hardlink", "symlink", "copy", "reflink,hardlink", "reflink,copy"])
+def test_links_are_made_where_somebody_wants_them(new_project: Callable[..., Project], kind: str) -> None:
+    found = []
+    for name, run in (("ours", Project.gliaflow), ("theirs", Project.dvc)):
+        project = new_project(name)
+        project.dvc("config", "cache.type", kind)
+        project.pipeline({"a": {"cmd": "echo 1 > out", "outs": ["out"]}})
+        run(project, "repro")
+        out = (project.root / "out").lstat()
+        found.append((out.st_mode, out.st_nlink))
+    assert found[0] == found[1]
