@@ -157,12 +157,12 @@ def small(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.parametrize("where", ["cache", "output"])
+@pytest.mark.parametrize("where", ["cache", "cache of copies", "output"])
 def test_a_full_disk(done: Project, small: Path, where: str) -> None:
     lock = (done.root / "dvc.lock").read_bytes()
-    if where == "cache":
+    if where != "output":
         done.dvc("config", "cache.dir", str(small / "cache"))
-        done.dvc("config", "cache.type", "copy")
+        done.dvc("config", "cache.type", "copy" if where == "cache of copies" else "reflink,copy")
         command = "head -c 3000000 /dev/urandom > split.txt"
     else:
         (done.root / "full").symlink_to(small)
@@ -170,7 +170,7 @@ def test_a_full_disk(done: Project, small: Path, where: str) -> None:
     done.pipeline({"split": GOOD["split"] | {"cmd": command}})
     ended = done.flow(expect=None)
     assert "No space left on device" in ended.stdout + ended.stderr
-    assert ended.returncode == (2 if where == "cache" else 1)
+    assert ended.returncode == (1 if where == "output" else 2)
     assert "Traceback" not in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert (done.root / "dvc.lock").read_bytes() == lock

@@ -65,12 +65,20 @@ class Ignores(SCMContext):  # type: ignore[misc]
             file, line = self._where(path)
             if self._changed(path):
                 self._look_again()
-                if file in self._lines:
-                    self._lines[file].read()
             if not (file in self._lines and self._lines[file].ignores(line)) and not self.scm.is_ignored(path):
                 missing.setdefault(file, []).append(line)
+        errors: list[OSError] = []
         for file, lines in missing.items():
-            self._write(file, lines)
+            try:
+                self._write(file, lines)
+            except OSError as error:  # of a folder that is not there, say; the other files are written all the same
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def planned(self) -> dict[Path, Iterable[str]]:
+        """The paths of planned outputs, by .gitignore."""
+        return {file: lines.planned for file, lines in self._lines.items()}
 
     def finish(self) -> None:
         """Put lines in order that DVC has appended beside this run, in the files to which it added any.
@@ -87,6 +95,8 @@ class Ignores(SCMContext):  # type: ignore[misc]
             self._lines[file] = _Lines(file, {}, self._places, set())
         if self._lines[file].write(new, self._files):
             self._seen[file] = signature(file)
+            if self._lines[file].negates:
+                self._look_again()
             self.track_file(os.path.relpath(file))
 
     def _where(self, path: str) -> tuple[Path, bytes]:
@@ -110,9 +120,12 @@ class Ignores(SCMContext):  # type: ignore[misc]
             top = Path(self.scm.root_dir)
             folders = [one for one in (Path(folder), *Path(folder).parents) if one.is_relative_to(top)]
             self._above[folder] = [*(one / ".gitignore" for one in folders), top / ".git/info/exclude"]
-        seen = {file: signature(file) for file in self._above[folder]}
-        changed = any(self._seen.get(file) != one for file, one in seen.items())
-        self._seen |= seen
+        changed = False
+        for file in self._above[folder]:
+            if (seen := signature(file)) != self._seen.get(file):
+                self._seen[file], changed = seen, True
+                if file in self._lines:
+                    self._lines[file].read()
         return changed
 
     def _look_again(self) -> None:
@@ -126,6 +139,8 @@ class _Lines:
     def __init__(self, file: Path, paths: Mapping[bytes, str], places: Mapping[str, int], added: Set[str]) -> None:
         self.written: bytes | None = None
         """What this run has written last."""
+        self.negates = False
+        """Whether some line takes back what one before it tells git to ignore."""
         self._file, self._paths = file, paths
         self._known: bytes | None = None  # the text of these lines, if it is sure
         self._untold: set[bytes] = set()  # those that have come since this run began, to be noted
@@ -133,9 +148,14 @@ class _Lines:
         self._order = Order({line: places[path] for line, path in paths.items()}, old)
         self.read()
 
+    @property
+    def planned(self) -> Iterable[str]:
+        """The paths of planned outputs."""
+        return self._paths.values()
+
     def ignores(self, line: bytes) -> bool:
         """Whether the line stood there when the file was read last, and none that may undo it."""
-        return self._known is not None and line in self._order and not self._negates
+        return self._known is not None and line in self._order and not self.negates
 
     def read(self) -> bytes:
         """The file as it is now."""
@@ -144,7 +164,7 @@ class _Lines:
             lines = LINE.findall(text)
             self._order.read(lines)
             self._untold.update(self._order.since())
-            self._negates = any(line.startswith(b"!") for line in lines)
+            self.negates = any(line.startswith(b"!") for line in lines)
             self._known = text
         return text
 
@@ -158,7 +178,7 @@ class _Lines:
         if before != (self.written or b""):  # others have written: DVC appends, in whatever order stages end
             order.arrange()
         for line in lines:
-            if line not in order:
+            if line not in order or self.negates:  # then DVC appends it once more
                 self._insert(line)
         text = b"".join(order.names)
         if text != before:

@@ -6,7 +6,7 @@ is asked to only for a file that it did not write itself: edited by hand, or by 
 
 import os
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -43,6 +43,11 @@ class LockFile:
         self._text: _Joined | _ByDvc = _ByDvc(b"", dump)
         self._new: set[str] = set()  # stages whose entries this run has added
         self._untold: set[str] = set()  # entries that have come since this run began, to be noted
+
+    @property
+    def planned(self) -> Iterable[str]:
+        """The names of the planned stages."""
+        return self._places
 
     def write(self, stages: list[Any]) -> bool:
         """Write the entries of `stages`, which have just been saved; whether the file has changed.

@@ -106,7 +106,9 @@ class Recorder:
             if stage_files and self._ignores.autostage:
                 self._ignores.track_changed_files()
             if not errors and self._settled.issuperset(self._stages):
-                self._files.finished()
+                entries = {one.path: one.planned for one in self._locks.values()}
+                with suppress(OSError):  # a note too many keeps the place of nothing but what comes behind it
+                    self._files.finished(self._ignores.planned() | entries)
         return errors
 
     def _write(self, last: bool = False) -> dict[str, Exception]:

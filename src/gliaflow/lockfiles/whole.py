@@ -7,7 +7,7 @@ The next run puts what was missing in its place. So that it can tell those entri
 import json
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,11 +30,20 @@ class Files:
     def __init__(self, folder: str | Path) -> None:
         self._folder, self._note = Path(folder), Path(folder) / NOTE
         self._targets: dict[Path, Path] = {}  # where the files really are
-        self._added: dict[str, tuple[dict[str, None], list[Signature]]] = {}
-        self._ours = False  # whether the note is of this object
+        self._added: dict[str, tuple[dict[str, None], list[Signature]]] = {}  # by anybody, as the note tells
+        self._ours: dict[str, dict[str, None]] = {}
+        self._left: Seen = None  # what tells that nobody else has written to the note since
+        self._read()
+
+    def _read(self) -> None:
+        """Take in what the note tells, of earlier runs and of those beside this one."""
+        self._added = {}
         with suppress(OSError, UnicodeDecodeError):
             for line in self._note.read_text().splitlines():
                 self._take(line)
+        for path, names in self._ours.items():
+            known = self._added.get(path, ({}, []))[1]
+            self._change(path, names, (), known)
 
     def _take(self, line: str) -> None:
         """Take in a line of the note; one that makes no sense, since its writer was killed, tells nothing."""
@@ -43,11 +52,10 @@ class Files:
             added, gone = [str(name) for name in found["added"]], [str(name) for name in found["gone"]]
             self._change(str(found["path"]), added, gone, [[int(one) for one in those] for those in found["known"]])
 
-    def _change(self, path: str, added: list[str], gone: list[str], known: list[Signature]) -> None:
+    def _change(self, path: str, added: Iterable[str], gone: Iterable[str], known: list[Signature]) -> None:
         names, _ = self._added.get(path, ({}, []))
         names |= dict.fromkeys(added)
-        for name in gone:
-            names.pop(name, None)
+        _drop(names, gone)
         self._added[path] = names, known
 
     def added(self, path: Path) -> list[str]:
@@ -92,21 +100,51 @@ class Files:
         here = self._folder.stat().st_dev == target.parent.stat().st_dev
         return (self._folder if here else target.parent) / f".{target.name}.partial"
 
-    def finished(self) -> None:
-        """Nothing is missing any more of what the run adds."""
-        self._note.unlink(missing_ok=True)
-        self._ours = False
+    def finished(self, names: Mapping[Path, Iterable[str]]) -> None:
+        """Nothing is missing any more before these names; what a run beside this one has added stays noted.
+
+        Raises:
+            OSError: the note cannot be written.
+        """
+        if signature(self._note) != self._left:
+            self._read()
+        for path, those in names.items():
+            target = str(self._target(path))
+            for held in (self._ours.get(target, {}), self._added.get(target, ({}, []))[0]):
+                _drop(held, those)
+        self._added = {path: found for path, found in self._added.items() if found[0]}
+        if self._added:
+            self._write_all()
+        else:
+            self._note.unlink(missing_ok=True)
+            self._left = None
 
     def _keep(self, target: str, added: list[str], gone: list[str], known: list[Signature]) -> None:
-        """Note it before it is done: a line, behind those that tell of what earlier runs added."""
+        """Note it before it is done, which costs a line as long as nobody else has written to the note."""
+        ours = self._left is not None and signature(self._note) == self._left
+        if not ours:
+            self._read()
         self._change(target, added, gone, known)
-        if self._ours:
-            lines = [_line(target, added, gone, known)]
+        own = self._ours.setdefault(target, {})
+        own |= dict.fromkeys(added)
+        _drop(own, gone)
+        if ours:
+            with self._note.open("ab") as file:
+                file.write(_line(target, added, gone, known).encode())
+            self._left = signature(self._note)
         else:
-            lines = [_line(path, [*names], [], those) for path, (names, those) in self._added.items()]
-        with self._note.open("ab" if self._ours else "wb") as file:
-            file.write("".join(lines).encode())
-        self._ours = True
+            self._write_all()
+
+    def _write_all(self) -> None:
+        lines = [_line(path, [*names], [], known) for path, (names, known) in self._added.items()]
+        self._left = None
+        self._note.write_bytes("".join(lines).encode())
+        self._left = signature(self._note)
+
+
+def _drop(names: dict[str, None], gone: Iterable[str]) -> None:
+    for name in gone:
+        names.pop(name, None)
 
 
 def _line(path: str, added: list[str], gone: list[str], known: list[Signature]) -> str:

@@ -7,8 +7,9 @@ copies into the cache, and back from there; of a folder it leaves each file that
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,8 +52,11 @@ def links_known() -> Iterator[None]:
 
     def find_others(diff: Any, path: str, fs: Any, cache: Any) -> None:
         local = isinstance(fs, LocalFileSystem) and isinstance(cache.fs, LocalFileSystem)
-        copies = local and _is_copy(path) and test(cache.cache_types, cache.fs, cache.path, fs, path)[:1]
-        if copies not in (["reflink"], ["copy"]):
+        kind = ""
+        if local and cache.cache_types[0] == "reflink":  # DVC has a way of its own with `copy`, which copies nothing
+            kind = next(iter(test(cache.cache_types, cache.fs, cache.path, fs, path)), "")
+        cached = all(one.new.in_cache for one in diff.unchanged)  # DVC tells nobody that it could not copy it there
+        if kind not in ("reflink", "copy") or not cached or not _is_like_a_copy(path):
             find(diff, path, fs, cache)
 
     module.test_links, system.reflink, module._determine_files_to_relink = test, link, find_others
@@ -62,8 +66,20 @@ def links_known() -> Iterator[None]:
         module.test_links, system.reflink, module._determine_files_to_relink = test_links, reflink, find
 
 
-def _is_copy(path: str) -> bool:
+def _is_like_a_copy(path: str) -> bool:
     """Whether a path leads to a file like one that DVC has just copied to it."""
-    found = os.lstat(path)
+    try:
+        found, folder = os.lstat(path), Path(path).parent.stat()
+    except OSError:
+        return False
+    inherits = folder.st_mode & stat.S_ISGID or sys.platform == "darwin"
+    owners = os.geteuid(), folder.st_gid if inherits else os.getegid()
     plain = found.st_mode == stat.S_IFREG | 0o666 & ~umask and found.st_nlink == 1
-    return plain and found.st_uid == os.geteuid() and not getattr(os, "listxattr", lambda _: ())(path)
+    return plain and (found.st_uid, found.st_gid) == owners and not _attributes(path)
+
+
+def _attributes(path: str) -> list[str]:
+    """The extended attributes of a file; none where its file system or Python knows none."""
+    with suppress(OSError, AttributeError):
+        return os.listxattr(path)  # type: ignore[attr-defined, unused-ignore]
+    return []

@@ -154,12 +154,38 @@ def _full(*_: object) -> None:
     raise OSError("no room")
 
 
-def test_a_line_that_another_one_undoes_is_asked_for(repo: Repo) -> None:
-    """As DVC: git ignores the path no more, so the line is missing, and stands there already."""
-    Path(".gitignore").write_text("/a.txt\n!/a.txt\n")
+def test_a_line_that_another_one_undoes_comes_again_as_under_dvc(repo: Repo) -> None:
+    def start() -> None:
+        Path(".gitignore").write_text("/a.txt\n!/a.txt\n!/b\n")
+        repo.scm._reset()
+
+    start()
+    for path in full(["a.txt", "c d"]):
+        repo.scm.ignore(path)
+    expected = left()
+    assert expected == {".gitignore": b"/a.txt\n!/a.txt\n!/b\n/a.txt\n/c d\n"}
+    start()
     ignores = opened(repo, PATHS)
-    ignores.write(full(["a.txt", "c d"]))
-    assert left() == {".gitignore": b"/a.txt\n!/a.txt\n/c d\n"}
+    for path in full(["a.txt", "c d", "a.txt"]):
+        ignores.write([path])
+    assert left() == expected
+
+
+def test_a_line_that_somebody_takes_out_comes_back(repo: Repo) -> None:
+    """Also where it was seen first when another file was looked at."""
+    Path(".gitignore").write_text("/a.txt\n/zz\n")
+    ignores = opened(repo, PATHS)
+    Path(".gitignore").write_text("/zz\n")
+    ignores.write(full(["sub/b.txt"]))
+    ignores.write(full(["a.txt"]))
+    assert left() == {".gitignore": b"/zz\n/a.txt\n", "sub/.gitignore": b"/b.txt\n"}
+
+
+def test_a_folder_that_is_not_there_keeps_no_other_file_from_its_lines(repo: Repo) -> None:
+    ignores = opened(repo, ["new/x", "a.txt"])
+    with pytest.raises(FileNotFoundError):
+        ignores.write(full(["new/x", "a.txt"]))
+    assert left() == {".gitignore": b"/a.txt\n"}
 
 
 def test_a_path_of_no_planned_stage_comes_last(repo: Repo) -> None:

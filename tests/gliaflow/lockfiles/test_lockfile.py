@@ -160,7 +160,7 @@ def test_what_others_write_meanwhile_stays(repo: Repo, note: str) -> None:
 def test_a_run_after_one_that_was_killed_puts_entries_in_between(repo: Repo) -> None:
     path, plan = Path("dvc.lock"), [stage(name, VALUES[0]) for name in "zabcd"]
     opened(repo, path, plan[:1]).write([plan[0]])
-    Files(repo.tmp_dir).finished()
+    Files(repo.tmp_dir).finished({path: "zabcd"})
     opened(repo, path, plan).write([plan[3]])  # and it is killed
     file = opened(repo, path, plan)
     file.write([plan[4]])
@@ -186,7 +186,7 @@ def test_what_dvc_adds_meanwhile_gets_its_place(repo: Repo, last: bool) -> None:
     path, plan = Path("dvc.lock"), [stage(name, VALUES[0]) for name in "zabcd"]
     opened(repo, path, plan[:1]).write([plan[0]])
     Lockfile(repo, "dvc.lock").dump_stages([stage("other", VALUES[1])])
-    Files(repo.tmp_dir).finished()
+    Files(repo.tmp_dir).finished({path: "zabcd"})
     file = opened(repo, path, plan)
     file.write([plan[2]])
     Lockfile(repo, "dvc.lock").dump_stages([plan[1]])  # a `dvc repro` that had begun before

@@ -108,10 +108,28 @@ def test_a_run_that_was_killed_before_it_put_the_file_in_place(
 def test_a_run_that_has_finished_leaves_no_note(folder: Path, path: Path) -> None:
     files = Files(folder)
     files.write(path, b"one", ["a"])
-    files.finished()
-    files.finished()
+    files.write(path.with_name(".gitignore"), b"/b", ["/b"])
+    files.finished({path: ["a", "x"]})
     assert Files(folder).added(path) == []
+    assert Files(folder).added(path.with_name(".gitignore")) == ["/b"]  # which another run has to finish
+    for _ in range(2):
+        files.finished({path.with_name(".gitignore"): ["/b"]})
     assert list(folder.iterdir()) == []
+
+
+def test_a_run_that_finishes_takes_nothing_from_one_beside_it(folder: Path, path: Path) -> None:
+    one, other = Files(folder), Files(folder)
+    one.write(path, b"1", ["a"])
+    other.write(path, b"22", ["x"])
+    one.write(path, b"333", ["b"])
+    assert sorted(Files(folder).added(path)) == ["a", "b", "x"]
+    other.finished({path: ["x"]})
+    assert Files(folder).added(path) == ["a", "b"]
+    one.write(path, b"4", ["c"])
+    assert Files(folder).added(path) == ["a", "b", "c"]
+    (folder / NOTE).unlink()  # by a version that knows of one run alone
+    one.write(path, b"55", ["d"])
+    assert Files(folder).added(path) == ["a", "b", "c", "d"]
 
 
 def test_the_note_grows_by_what_each_write_adds_and_an_unfinished_one_is_kept(folder: Path, path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from dvc.fs import LocalFileSystem, MemoryFileSystem
 from dvc_objects.fs import system
 
+from gliaflow.memo import links
 from gliaflow.memo.links import links_known
 from tests.support.repos import Project
 
@@ -132,12 +133,38 @@ def test_a_file_with_attributes_of_its_own_gets_none_as_under_dvc(new_project: C
     assert os.listxattr(project.root / "out") == []
 
 
+def test_a_file_system_without_attributes_fails_nobody(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> list[str]:
+        raise OSError(errno.ENOTSUP, "no attributes")
+
+    monkeypatch.setattr(os, "listxattr", refuse)
+    (project.root / "x").touch()
+    assert links._is_like_a_copy(str(project.root / "x"))
+    assert not links._is_like_a_copy(str(project.root / "y"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user cannot give a file to any group")
+def test_the_group_is_that_of_a_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.touch()
+    os.chown(path, -1, 1)
+    assert not links._is_like_a_copy(str(path))
+    os.chown(tmp_path, -1, 1)
+    tmp_path.chmod(0o2755)
+    assert links._is_like_a_copy(str(path))
+
+
+@pytest.mark.parametrize("shared", ["", "group"])
 @pytest.mark.parametrize("kind", ["hardlink", "symlink", "copy", "reflink,hardlink", "reflink,copy"])
-def test_links_are_made_where_somebody_wants_them(new_project: Callable[..., Project], kind: str) -> None:
+def test_links_and_modes_are_those_that_somebody_wants(
+    new_project: Callable[..., Project], kind: str, shared: str
+) -> None:
     found = []
     for name, run in (("ours", Project.gliaflow), ("theirs", Project.dvc)):
         project = new_project(name)
         project.dvc("config", "cache.type", kind)
+        if shared:
+            project.dvc("config", "cache.shared", shared)
         project.pipeline({"a": {"cmd": "echo 1 > out", "outs": ["out"]}})
         run(project, "repro")
         out = (project.root / "out").lstat()
