@@ -80,6 +80,7 @@ def _is_like_a_copy(path: str) -> bool:
 
 def _attributes(path: str) -> list[str]:
     """The extended attributes of a file; none where its file system or Python knows none."""
-    with suppress(OSError, AttributeError):
-        return os.listxattr(path)  # type: ignore[attr-defined, unused-ignore]
+    listed = getattr(os, "listxattr", None)
+    with suppress(OSError):
+        return list(listed(path)) if listed else []
     return []
