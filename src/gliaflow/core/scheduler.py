@@ -81,10 +81,10 @@ class Scheduler:
         one_by_one = self.options.serial or all(one.ahead == 1 for one in executors)
         left = {} if one_by_one else graph.remaining(seconds)
         self._rank = {address: (-left.get(address, 0.0), place) for address, place in graph.place.items()}
-        self._ready: list[list[tuple[Rank, str]]] = [[] for _ in executors]  # a heap for each
+        self._ready: dict[int, list[tuple[Rank, str]]] = {id(one): [] for one in executors}  # a heap for each
         for address, number in self._unsettled.items():
             if not number:
-                self._is_ready(address)
+                self._make_ready(address)
 
     @property
     def failures(self) -> list[str]:
@@ -268,21 +268,21 @@ class Scheduler:
         now = self._around.clock.now()
         for address in [a for a, until in self._blocked.items() if until <= now]:
             del self._blocked[address]
-            self._is_ready(address)
+            self._make_ready(address)
         if self.options.serial and (self._waiting or self._blocked):
             return None
         found = []
-        for executor, ready in zip(self._all_executors, self._ready, strict=True):
+        for executor in self._all_executors:
+            ready = self._ready[id(executor)]
             while ready and ready[0][1] in self.results:  # it was skipped
                 heappop(ready)
             if ready and self._for_cpus(executor) < executor.ahead:
                 found.append(ready)
         return heappop(min(found))[1] if found else None
 
-    def _is_ready(self, address: str) -> None:
-        """The stage can be prepared."""
-        place = next(n for n, executor in enumerate(self._all_executors) if executor is self._executors[address])
-        heappush(self._ready[place], (self._rank[address], address))
+    def _make_ready(self, address: str) -> None:
+        """Have the stage be prepared when its turn comes."""
+        heappush(self._ready[id(self._executors[address])], (self._rank[address], address))
 
     def _for_cpus(self, executor: Executor) -> int:
         """How many prepared stages wait for nothing but CPUs of the executor."""
@@ -325,7 +325,7 @@ class Scheduler:
                 self.running[address] = job
                 self._since.pop(address, None)
                 return
-            self._is_ready(address)
+            self._make_ready(address)
         except NotYet as reason:
             self._block(address, str(reason))
         except Exception as error:
@@ -363,7 +363,7 @@ class Scheduler:
         for downstream in downstreams:
             self._unsettled[downstream] -= 1
             if not self._unsettled[downstream] and downstream not in self.results:
-                self._is_ready(downstream)
+                self._make_ready(downstream)
 
     def _unrecorded(self, errors: Mapping[str, Exception]) -> None:
         for address, error in errors.items():

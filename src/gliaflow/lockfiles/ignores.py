@@ -65,7 +65,8 @@ class Ignores(SCMContext):  # type: ignore[misc]
             file, line = self._where(path)
             if self._changed(path):
                 self._look_again()
-            if not (file in self._lines and self._lines[file].ignores(line)) and not self.scm.is_ignored(path):
+            known = self._lines.get(file)
+            if not (known and known.ignores(line)) and not self.scm.is_ignored(path):
                 missing.setdefault(file, []).append(line)
         errors: list[OSError] = []
         for file, lines in missing.items():
@@ -114,7 +115,7 @@ class Ignores(SCMContext):  # type: ignore[misc]
         return self._folders[folder], f"{GitWildMatchPattern.escape(f'/{name}')}\n".encode()
 
     def _changed(self, path: str) -> bool:
-        """Whether others have written what may tell git to ignore the path."""
+        """Whether others have written what may tell git to ignore the path; lines of such a file are read again."""
         folder = os.path.dirname(path)  # noqa: PTH120 quicker
         if folder not in self._above:
             top = Path(self.scm.root_dir)
@@ -134,7 +135,14 @@ class Ignores(SCMContext):  # type: ignore[misc]
 
 
 class _Lines:
-    """The lines of one .gitignore; `paths` are those of planned outputs, by line, of which some were `added` before."""
+    """The lines of one .gitignore.
+
+    Args:
+        file: Where it is, or will be.
+        paths: Of each line that a planned output needs, the path of that output.
+        places: Of each output the place of its stage in DVC's order.
+        added: Outputs whose lines an unfinished run has added.
+    """
 
     def __init__(self, file: Path, paths: Mapping[bytes, str], places: Mapping[str, int], added: Set[str]) -> None:
         self.written: bytes | None = None
@@ -154,7 +162,7 @@ class _Lines:
         return self._paths.values()
 
     def ignores(self, line: bytes) -> bool:
-        """Whether the line stood there when the file was read last, and none that may undo it."""
+        """Whether git surely ignores the path of this line: it stands in the file, and nothing there may undo it."""
         return self._known is not None and line in self._order and not self.negates
 
     def read(self) -> bytes:

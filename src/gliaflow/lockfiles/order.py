@@ -1,5 +1,9 @@
-"""In which order the pieces of a file stand that a run adds to: those that have come since stand in DVC's order."""
+"""The order of the pieces of a file to which a run adds: entries of dvc.lock, lines of .gitignore.
 
+A piece that was there before the run began keeps its place. Those that have come since stand in DVC's order.
+"""
+
+import sys
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from operator import itemgetter
@@ -11,7 +15,9 @@ Name = TypeVar("Name", bound=str | bytes)
 class Order(Generic[Name]):
     """The names of the pieces, as they stand in the file.
 
-    `places` are those that planned stages have in DVC's order; an `old` piece keeps its place, whoever comes.
+    Args:
+        places: Of each planned piece its place in DVC's order.
+        old: The pieces that were there before; they keep their places.
     """
 
     def __init__(self, places: Mapping[Name, int], old: Collection[Name]) -> None:
@@ -25,15 +31,15 @@ class Order(Generic[Name]):
         return name in self._known
 
     def read(self, names: Iterable[Name]) -> None:
-        """Take the names of a file that others have written, who append new ones in whatever order stages end."""
+        """Take the names of a file that others have written; new ones may stand in any order until `arrange`."""
         self.names = [*names]
         self._known = set(self.names)
         self._since = sorted(((self._places[one], one) for one in self.names if self.is_new(one)), key=itemgetter(0))
 
     def arrange(self) -> list[int]:
-        """Have what has come since stand in DVC's order, in the places that it has together.
+        """Sort the new pieces by DVC's order, among the places that they already have.
 
-        Returns for each place where in the file before stood what stands there now.
+        Returns for each place the one that its piece had before.
         """
         at = [index for index, name in enumerate(self.names) if self.is_new(name)]
         found = list(range(len(self.names)))
@@ -43,12 +49,12 @@ class Order(Generic[Name]):
         return found
 
     def insert(self, name: Name) -> int:
-        """Put a name before the first of the later ones that have come since, which are arranged; where it stands.
+        """Put a name before the first new piece that comes after it in DVC's order, or else last; return its index.
 
-        One that no planned stage has comes last.
+        The new pieces must be arranged. A name that is not planned comes last.
         """
-        place = self._places.get(name, len(self._places))
-        after = bisect_right(self._since, place, key=itemgetter(0)) if name in self._places else len(self._since)
+        place = self._places.get(name, sys.maxsize)
+        after = bisect_right(self._since, place, key=itemgetter(0))
         index = self.names.index(self._since[after][1]) if after < len(self._since) else len(self.names)
         self.names.insert(index, name)
         self._known.add(name)
@@ -57,7 +63,7 @@ class Order(Generic[Name]):
         return index
 
     def remove(self, name: Name) -> int:
-        """Take a name out; where it stood."""
+        """Take a name out; return the index that it had."""
         index = self.names.index(name)
         del self.names[index]
         self._known.discard(name)

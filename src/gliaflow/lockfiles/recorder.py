@@ -107,7 +107,7 @@ class Recorder:
                 self._ignores.track_changed_files()
             if not errors and self._settled.issuperset(self._stages):
                 entries = {one.path: one.planned for one in self._locks.values()}
-                with suppress(OSError):  # a note too many keeps the place of nothing but what comes behind it
+                with suppress(OSError):  # the next run then takes these entries for those of an unfinished one
                     self._files.finished(self._ignores.planned() | entries)
         return errors
 

@@ -31,8 +31,8 @@ class Files:
         self._folder, self._note = Path(folder), Path(folder) / NOTE
         self._targets: dict[Path, Path] = {}  # where the files really are
         self._added: dict[str, tuple[dict[str, None], list[Signature]]] = {}  # by anybody, as the note tells
-        self._ours: dict[str, dict[str, None]] = {}
-        self._left: Seen = None  # what tells that nobody else has written to the note since
+        self._ours: dict[str, dict[str, None]] = {}  # of that, what this run added
+        self._left: Seen = None  # the note's signature as this run left it
         self._read()
 
     def _read(self) -> None:
@@ -101,7 +101,7 @@ class Files:
         return (self._folder if here else target.parent) / f".{target.name}.partial"
 
     def finished(self, names: Mapping[Path, Iterable[str]]) -> None:
-        """Nothing is missing any more before these names; what a run beside this one has added stays noted.
+        """Note these names no more: all that belongs before them is there. What another run has added stays noted.
 
         Raises:
             OSError: the note cannot be written.
@@ -120,7 +120,7 @@ class Files:
             self._left = None
 
     def _keep(self, target: str, added: list[str], gone: list[str], known: list[Signature]) -> None:
-        """Note it before it is done, which costs a line as long as nobody else has written to the note."""
+        """Note what `write` is about to do: by one more line, or all anew if another run has written to the note."""
         ours = self._left is not None and signature(self._note) == self._left
         if not ours:
             self._read()
@@ -148,13 +148,13 @@ def _drop(names: dict[str, None], gone: Iterable[str]) -> None:
 
 
 def _line(path: str, added: list[str], gone: list[str], known: list[Signature]) -> str:
-    """Begins a line, since that before it may be half of one."""
+    """A line of the note. It starts with the line break, since the line before it may be half written."""
     return "\n" + json.dumps({"path": path, "added": added, "gone": gone, "known": known})
 
 
 def _made(path: Path, text: bytes, mode: int | None) -> os.stat_result:
-    """Write a file anew, of this mode if any; what the system tells of it."""
-    path.unlink(missing_ok=True)  # of a run that was killed
+    """Write a new file, of this mode if any; return what the system tells of it."""
+    path.unlink(missing_ok=True)  # a killed run may have left one
     with path.open("wb") as file:
         file.write(text)
         file.flush()

@@ -1,7 +1,8 @@
-"""Which links two file systems can make, and which files need none.
+"""Which links two file systems can make, and which outputs need not be put in place again.
 
-DVC tries for each file that it puts in place what links there can be, by writing some. An output that is one file it
-copies into the cache, and back from there; of a folder it leaves each file that is like such a copy as it is.
+For each file that DVC puts in place, it tries which links there can be, by writing some. It copies an output into the
+cache. Then it puts the object of the cache in the place of the output, by a link or a copy. In a folder it leaves a
+file as it is that already is such a copy. Of an output that is a single file it makes the copy all the same.
 """
 
 import errno
@@ -23,7 +24,7 @@ NEVER = (errno.ENOTSUP, errno.ENOTTY, errno.ENOSYS, errno.EXDEV)  # what a file 
 
 @contextmanager
 def links_known() -> Iterator[None]:
-    """Inside the block DVC tries once for two file systems what it would try for each file, and copies no copy back."""
+    """Inside the block DVC tries links once for two file systems, and leaves a single file that is a copy as it is."""
     module: Any = dvc_data.hashfile.checkout
     find = module._determine_files_to_relink
     test_links, reflink = module.test_links, cast(Any, system).reflink
@@ -50,16 +51,16 @@ def links_known() -> Iterator[None]:
                 refused[key] = error
             raise
 
-    def find_others(diff: Any, path: str, fs: Any, cache: Any) -> None:
+    def find_what_is_no_copy(diff: Any, path: str, fs: Any, cache: Any) -> None:
         local = isinstance(fs, LocalFileSystem) and isinstance(cache.fs, LocalFileSystem)
         kind = ""
-        if local and cache.cache_types[0] == "reflink":  # DVC has a way of its own with `copy`, which copies nothing
+        if local and cache.cache_types[0] == "reflink":  # where it is "copy", DVC itself copies nothing
             kind = next(iter(test(cache.cache_types, cache.fs, cache.path, fs, path)), "")
-        cached = all(one.new.in_cache for one in diff.unchanged)  # DVC tells nobody that it could not copy it there
+        cached = all(one.new.in_cache for one in diff.unchanged)  # DVC does not fail if it could not copy it there
         if kind not in ("reflink", "copy") or not cached or not _is_like_a_copy(path):
             find(diff, path, fs, cache)
 
-    module.test_links, system.reflink, module._determine_files_to_relink = test, link, find_others
+    module.test_links, system.reflink, module._determine_files_to_relink = test, link, find_what_is_no_copy
     try:
         yield
     finally:

@@ -39,7 +39,7 @@ class Locks:
         self._lock, self._depth = threading.RLock(), 0
         self._holders: dict[str, list[dict[str, Any]]] = {}  # by address, as they stand in the rwlock
         self._notes, self._known = dict[str, Any](), False  # the rwlock, and whether it is that still
-        self._free = set[tuple[str, ...]]()  # paths that nobody else has, as the notes are
+        self._free = set[tuple[str, ...]]()  # what was read and written where a look found nobody in the way
         self._text: bytes | None = None  # from which the notes were read, or to which they were written
         repo.lock._friendly = False
 
