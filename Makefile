@@ -91,7 +91,7 @@ worker: $(READY)  ## run stages of the team on this host: make worker POOL=gpu
 	exec $(BIN)/gliaflow worker $(POOL)
 
 lock: $(READY)  ## pin the newest versions that pyproject.toml admits; the old ones stay with UPGRADE=
-	$(BIN)/uv pip compile -q $(UPGRADE) --universal --no-header --no-annotate --extra s3 --extra ssh --group dev \
+	$(BIN)/uv pip compile -q $(UPGRADE) --universal --no-header --no-annotate --extra s3 --extra ssh --extra search --group dev \
 		pyproject.toml -o requirements.lock
 UPGRADE := --upgrade
 
@@ -116,5 +116,5 @@ $(ENGINE_READY): $(ENGINE)/pyvenv.cfg LICENSE README.md $(shell find src -not -p
 	rm -rf $(ENGINE)/dist
 	$(BIN)/python -m hatchling build --target wheel --directory $(ENGINE)/dist
 	wheel=$$(echo $(ENGINE)/dist/*.whl) && $(BIN)/uv pip install --quiet --compile-bytecode \
-		--python $(ENGINE)/bin/python --constraint requirements.lock --reinstall-package gliaflow "$$wheel[s3,ssh]" --group test
+		--python $(ENGINE)/bin/python --constraint requirements.lock --reinstall-package gliaflow "$$wheel[s3,ssh,search]" --group test
 	touch $@

@@ -1,5 +1,6 @@
 """What gliaflow does, as functions: the one place that puts its rooms together."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 from gliaflow.core import explain
 from gliaflow.core.explain import Forecast
 from gliaflow.core.graph import Graph
-from gliaflow.core.options import Options
+from gliaflow.core.options import Options, Part
 from gliaflow.core.ports import Executor, Listener
 from gliaflow.core.report import Measured, Message, Outcome, Report, RunBegan, StageResult, Summary
 from gliaflow.core.scheduler import Scheduler
-from gliaflow.errors import GliaflowError, TransientError, UserError, told
+from gliaflow.errors import GliaflowError, Interrupted, TransientError, UserError, told
 from gliaflow.export.configured import THIS_MACHINE, Server, configured
 from gliaflow.export.keeping import Several, kept
 from gliaflow.journal.folder import folder, home
@@ -24,9 +25,11 @@ from gliaflow.machine.local import LocalExecutor
 from gliaflow.machine.retry import retry
 from gliaflow.machine.slots import usable_cpus
 from gliaflow.relay import Relay
+from gliaflow.signals import ended_by_signals
 from gliaflow.terminal.pseudo import Shown
 
 if TYPE_CHECKING:
+    from gliaflow.experiments.results import Experiment, Progress, Sweep
     from gliaflow.store.transfer import Transfer
     from gliaflow.versioning.diff import Difference
     from gliaflow.versioning.versions import Version
@@ -113,15 +116,16 @@ def run(
     fallback: bool = False,
     prefect: bool = True,
     live: bool = False,
+    part: Part | None = None,
 ) -> Report:
-    """As `reproduce`, with DVC's own errors where a dvc.yaml is broken."""
+    """As `reproduce`, with DVC's own errors where a dvc.yaml is broken; `part` tells of what the run is one."""
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs is {jobs}; at least one stage must be able to run")
     if options.dry and not fallback:  # which has its own word for it
         raise UserError("dry changes nothing, so nothing is reproduced: gliaflow.status tells what would run")
     if executors and (fallback or options.no_commit or options.interactive):
         raise UserError("--pools does not go with --fallback, --no-commit or --interactive; leave one of them out")
-    with Relay([listener] if listener else []) as relay, _opened(root, options, relay, fallback) as workspace:
+    with Relay([listener] if listener else []) as relay, _opened(root, options, relay, fallback, part) as workspace:
         asked = [targets] if isinstance(targets, str) else list(targets)
         graph = workspace.plan(asked)
         if executors and workspace.options.interactive:
@@ -132,9 +136,9 @@ def run(
             raise UserError("stages are sent to other hosts through Prefect; leave --no-prefect out")
         alone = workspace.options.serial or graph.is_chain or (jobs or usable_cpus()) == 1
         terminal = listener.terminal if isinstance(listener, Shown) else None
-        here = LocalExecutor(jobs, stdin=alone and not _in_a_flow(), terminal=terminal)
+        here = LocalExecutor(jobs, stdin=alone and not part and not _in_a_flow(), terminal=terminal)
         heard: list[Listener] = [relay]
-        where = folder(Path())
+        where = part.journals if part else folder(Path())
         seconds = last(where) if where else {}
         scheduler = Scheduler(workspace, graph, [*ready, here], Several(heard), seconds=seconds)
         if not _in_a_flow() and scheduler.nothing_to_do():
@@ -144,7 +148,8 @@ def run(
             return report
         with ExitStack() as stack:
             if where:
-                heard.append(stack.enter_context(_kept(where, workspace, scheduler, relay, pools, prefect, live)))
+                tags = [*_tags(), *(part.tags if part else ())]
+                heard.append(stack.enter_context(_kept(where, tags, workspace, scheduler, relay, pools, prefect, live)))
             _run(scheduler, Several(heard), asked, pools)
         return scheduler.report
 
@@ -152,6 +157,7 @@ def run(
 @contextmanager
 def _kept(
     where: Path,
+    tags: Sequence[str],
     workspace: "Workspace | Fallback",
     scheduler: Scheduler,
     relay: Listener,
@@ -168,7 +174,7 @@ def _kept(
 
     with ExitStack() as stack:
         server = stack.enter_context(_server(own, say, live)) if prefect and not is_flow else None
-        yield stack.enter_context(kept(where, own, facts, _tags(), server, say, scheduler.cancel))
+        yield stack.enter_context(kept(where, own, facts, tags, server, say, scheduler.cancel))
 
 
 @contextmanager
@@ -203,7 +209,7 @@ def _all_unchanged(graph: Graph) -> Report:
 
 
 def _opened(
-    root: Path | str, options: Options, listener: Listener, fallback: bool
+    root: Path | str, options: Options, listener: Listener, fallback: bool, part: Part | None = None
 ) -> AbstractContextManager["Workspace | Fallback"]:
     def say(text: str) -> None:
         listener.hear(Message(text))
@@ -212,6 +218,10 @@ def _opened(
         from gliaflow.workspace.fallback import Fallback
 
         return Fallback(root, options, say)
+    if part:
+        from gliaflow.workspace.twins import Twins
+
+        return workspace_class()(root, options, say, Twins(part.twins, part.name))
     return workspace_class()(root, options, say)
 
 
@@ -283,6 +293,85 @@ def _metrics(graph: Graph, report: Report) -> list[dict[str, Any]]:
 
             return changes(Path())
     return []
+
+
+def sweep(
+    root: Path | str = ".",
+    params: Sequence[str] = (),
+    targets: Iterable[str] | str = (),
+    *,
+    rows: Path | str | None = None,
+    name: str | None = None,
+    options: Options = Options(),  # noqa: B008
+    jobs: int | None = None,
+    executors: Sequence[str] = (),
+    copy_paths: Sequence[str] = (),
+    message: str | None = None,
+    at_once: int | None = None,
+    hear: "Callable[[Progress | Experiment], None] | None" = None,
+    say: Say | None = None,
+    prefect: bool = True,
+) -> "Sweep":
+    """Make a DVC experiment of every set of parameters, side by side; the workspace stays as it is.
+
+    What several experiments would run on the same data, one of them runs. A sweep that was ended goes on when it is
+    called again: what is there already is not made anew.
+
+    Args:
+        root: The folder to run in, as `dvc --cd`.
+        params: What is changed, in the grammar of `dvc exp run -S`: `train.epochs=1,2`, `split.fold=range(1,6)`.
+        targets: Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
+        rows: A table of further parameters, with a set in each row: CSV, TSV, JSON, JSON Lines or YAML.
+        name: What the names of the experiments begin with; by default DVC makes names up.
+        options: The flags of `dvc repro`, for each experiment.
+        jobs: How many CPUs the stages of all experiments may reserve at once on this host; all by default.
+        executors: The names of entry points whose executors run stages besides this host, as "pools".
+        copy_paths: Files and folders that git does not track and experiments need.
+        message: That of the commits of experiments.
+        at_once: How many experiments are in work at once; by default one more than CPUs.
+        hear: Told what each experiment does, and what became of it.
+        say: Gets what else happens, in lines.
+        prefect: Tell the configured Prefect server of the runs, if there is one.
+
+    Returns:
+        What became of each experiment, in the order of the sets; also where some failed.
+
+    Raises:
+        UserError: what the user must change before anything can run.
+    """
+    from gliaflow.experiments.experiment import Wanted
+    from gliaflow.experiments.grid import sets
+    from gliaflow.experiments.sweep import Planned
+
+    if jobs is not None and jobs < 1:
+        raise UserError(f"jobs is {jobs}; at least one stage must be able to run")
+    if at_once is not None and at_once < 1:
+        raise UserError(f"at_once is {at_once}; at least one experiment must be in work")
+    asked = [targets] if isinstance(targets, str) else list(targets)
+    with dvc_errors():
+        found = sets(params, Path(rows) if rows else None)
+        wanted = Wanted(
+            tuple(asked), options, jobs, tuple(executors), prefect, name, tuple(map(str, copy_paths)), message
+        )
+        planned = Planned(Path(root), found, wanted, say or _silent)
+        return planned.run(hear or _unheard, at_once or (jobs or usable_cpus()) + 1)
+
+
+def serve_experiments() -> None:
+    """Be a runner of a sweep: a process that makes experiments as it is told on its standard input."""
+    from gliaflow.experiments.experiment import Wanted
+    from gliaflow.experiments.runner import serve
+
+    def reproduced(root: Path, wanted: Wanted, part: Part, listener: Listener) -> Report:
+        jobs, executors, prefect = wanted.jobs, wanted.executors, wanted.prefect
+        with dvc_errors():
+            return run(root, wanted.targets, wanted.options, jobs, executors, listener, prefect=prefect, part=part)
+
+    try:
+        with ended_by_signals():
+            serve(reproduced)
+    except KeyboardInterrupt as error:
+        sys.exit(128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT))
 
 
 @contextmanager
@@ -486,6 +575,10 @@ def _repository(root: Path | str, say: Say | None = None) -> AbstractContextMana
 def _check_jobs(jobs: int | None) -> None:
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs is {jobs}; at least one file must be copied at once")
+
+
+def _unheard(_: "Progress | Experiment") -> None:
+    """Show nothing: what became of experiments is returned."""
 
 
 def _silent(_: str) -> None:

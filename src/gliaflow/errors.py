@@ -5,6 +5,7 @@ GliaflowError
 │   └── BadInput       a file, a setting or a dependency
 ├── CommandFailed      exit 1: a command of a stage ended with another code than 0
 │   └── CannotRun      exit 2, a UserError too: the command, or one in it, could not be started
+├── SomeFailed         exit 1: of many experiments some failed; 2 if the user must change something for each
 ├── NotReproduced      exit 1: stages failed; 2 if the user must change something before they can succeed
 └── TransientError     exit 75 (EX_TEMPFAIL): the same command may succeed later
 """
@@ -59,6 +60,14 @@ class CommandFailed(GliaflowError):
         if (left < FEWEST or not self.cause) and len(self.ending) > WORDY:
             return self.ending  # which tells enough
         return f"{self.ending}: {cut(self.cause or one_line(self.command), max(left, FEWEST))}"
+
+
+class SomeFailed(GliaflowError):
+    """Of many experiments some failed; `user` tells that each needs a change by the user before it can succeed."""
+
+    def __init__(self, text: str, user: bool) -> None:
+        super().__init__(text)
+        self.exit_code = 2 if user else 1
 
 
 class CannotRun(CommandFailed, UserError):

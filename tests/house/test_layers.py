@@ -12,14 +12,15 @@ from tests.support.repos import ROOT, SOURCE
 
 OURS = "gliaflow"
 FLOORS = (
-    "__main__  cli  team  as_dvc  api  hosts  flow|workspace|versioning  export|lockfiles  memo|store|journal"
-    "  words  machine  relay|turns|terminal  core  errors"
+    "__main__  cli  team  as_dvc  api  experiments  hosts  flow|workspace|versioning  export|lockfiles"
+    "  memo|store|journal  words  machine  relay|turns|signals|terminal  core  errors"
 )
 BORROWERS = (  # what is not ours, and the rooms that may import it; of what stands nowhere here, all may
-    ("dvc dvc_data dvc_objects scmrepo", "memo words lockfiles store versioning workspace as_dvc"),
+    ("dvc dvc_data dvc_objects scmrepo", "memo words lockfiles store versioning workspace experiments as_dvc"),
     ("prefect", "flow hosts team"),
     ("httpx", "export flow hosts team"),
-    ("cyclopts", "cli"),
+    ("cyclopts rich", "cli"),
+    ("plotly optuna", "experiments search"),
     ("stages flows torch tensorflow", ""),
 )
 EXCEPTIONS = {("api", "dvc.exceptions")}  # `api` turns DVC's errors into ours

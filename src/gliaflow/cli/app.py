@@ -3,26 +3,23 @@
 import os
 import signal
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import TextIOWrapper
-from types import FrameType
 from typing import Literal, NoReturn, TextIO
 
 from cyclopts import App, CycloptsError
 
 import gliaflow
 from gliaflow.errors import GliaflowError, Interrupted, advice, one_line
+from gliaflow.signals import ended_by_signals
 
-ENDING = (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT)  # signals that end a command as Ctrl-C does
-ORDERLY_SECONDS = 30.0  # that the end may take; who closes a terminal sends SIGHUP twice
 SIGNALLED = 128  # what a shell adds to the number of the signal that ended a process
 STREAMS = 3  # standard input, output and error: descriptors 0, 1, 2
 UNHEARD = 141  # and for one that SIGPIPE ended: who read its output has left
 TELEMETRY = {"DO_NOT_TRACK": "1", "DVC_NO_ANALYTICS": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 COMMANDS = {
     "repro": ["repro", "status"],
+    "many.sweep": ["sweep"],
     "share": ["push", "fetch", "publish", "versions", "get", "diff"],
     "metrics": ["metrics"],
     "runs": ["logs", "ui"],
@@ -30,7 +27,11 @@ COMMANDS = {
     "app": ["completion"],
 }  # by module of this folder, in the order in which --help lists them
 # what may follow a command; cyclopts names only what must, and calls the rest ARGS
-MAY_FOLLOW = {"repro": "[TARGETS...]", "status": "[TARGETS...]", "versions": "[NAME]", "logs": "[RUN] [STAGES...]"}
+MAY_FOLLOW = {
+    **dict.fromkeys(["repro", "status", "sweep"], "[TARGETS...]"),
+    "versions": "[NAME]",
+    "logs": "[RUN] [STAGES...]",
+}
 
 app = App(
     name="gliaflow",
@@ -72,7 +73,7 @@ def main() -> None:
         for names in COMMANDS.values():
             for name in names:
                 _ = app[name]  # loaded, so that its docstring is known
-    with _ended_by_signals():
+    with ended_by_signals():
         try:
             app(sys.argv[1:], exit_on_error=False, print_error=False)
             sys.stdout.flush()
@@ -90,27 +91,6 @@ def main() -> None:
                 sys.exit(UNHEARD)
             where = f"{error.filename}: " if error.filename else ""
             _end(2, f"{where}{error.strerror or error}{advice(error)}")
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Have these signals raise what Ctrl-C raises, but for those that are ignored from the start, as `nohup` does."""
-    first: list[float] = []
-
-    def end(number: int, _: FrameType | None) -> None:
-        if not first or time.monotonic() - first[0] > ORDERLY_SECONDS:
-            first[:] = [time.monotonic()]
-            raise Interrupted(number)
-
-    before = {number: signal.getsignal(number) for number in ENDING}
-    heard = [number for number, handler in before.items() if handler == signal.SIG_DFL]
-    for number in heard:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in heard:
-            signal.signal(number, before[number])
 
 
 def _interrupt(error: BaseException | None) -> KeyboardInterrupt | None:

@@ -1,6 +1,7 @@
 """What a caller may ask of a run: the keywords of `dvc.repo.Repo.reproduce`, with its meanings and defaults."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 OnError = Literal["fail", "keep-going", "ignore"]
@@ -53,3 +54,17 @@ class Options:
     def serial(self) -> bool:
         """Whether stages run one by one: no graph tells what may run side by side, or a person is asked."""
         return self.interactive or self.alone
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where a run belongs that is a part of something larger, and works in a workspace of its own."""
+
+    journals: Path
+    """The folder in which its journal is kept."""
+    twins: Path
+    """The folder by which the parts know of each other: what two of them would run, one runs."""
+    name: str
+    """What the others call it."""
+    tags: tuple[str, ...] = ()
+    """What the run is marked with besides."""

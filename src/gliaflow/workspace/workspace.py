@@ -23,7 +23,7 @@ from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_
 
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
-from gliaflow.core.ports import Coming, Commands, Foreseen, Prepared, Reply
+from gliaflow.core.ports import Coming, Commands, Foreseen, NotYet, Prepared, Reply
 from gliaflow.core.report import Change, Outcome
 from gliaflow.core.settings import settings
 from gliaflow.errors import UserError
@@ -57,6 +57,7 @@ from gliaflow.workspace.locks import Locks, busy_is_not_yet
 from gliaflow.workspace.parcel import pack, unfold
 from gliaflow.workspace.plan import is_file, maker, planned, sources
 from gliaflow.workspace.travel import check
+from gliaflow.workspace.twins import Twins
 
 TRUSTED_SECONDS = 1.0  # for so long nobody asks again what a stage reads
 
@@ -78,7 +79,11 @@ class Workspace:
     """The repository that `root` lies in, seen from `root`, which is the working directory while it is open."""
 
     def __init__(
-        self, root: Path | str = ".", options: Options | None = None, say: Callable[[str], None] = print
+        self,
+        root: Path | str = ".",
+        options: Options | None = None,
+        say: Callable[[str], None] = print,
+        twins: Twins | None = None,
     ) -> None:
         self.options, self._say, self._root = options or Options(), say, Path(root)
         self._stages: dict[str, Any] = {}
@@ -88,6 +93,7 @@ class Workspace:
         self._known: dict[str, runs.Known] = {}  # what dvc.lock said when a stage was prepared first
         self._wanted: set[str] = set()  # stages that DVC would run or restore
         self._told: set[str] = set()
+        self._twins = twins
         self._made: set[str] = set()  # hashes of what the stages foreseen so far would put into the cache
 
     def __enter__(self) -> "Workspace":
@@ -118,7 +124,7 @@ class Workspace:
                 words(error)  # as long as the paths that DVC names are right
             for stage in self._stages.values():
                 with suppress(LockError, OSError, ValueError):  # the next run forgets what the dead have held
-                    self._locks.release(stage)
+                    self.release(stage.addressing)
 
     @property
     def cache(self) -> str | None:
@@ -165,7 +171,8 @@ class Workspace:
         With `travels` it runs in another workspace, and a parcel is packed for it.
 
         Raises:
-            NotYet: another process works on the stage's paths, or a folder that it reads is not complete.
+            NotYet: another process works on the stage's paths, or runs the same stage on the same data; or a folder
+                that it reads is not complete.
             Missing: a dependency is not there.
             UserError: its program is not there, or something else that DVC tells of what it needs.
             DvcException: the remote failed, or the person wants no run.
@@ -209,6 +216,8 @@ class Workspace:
         missing = {dep for dep in filter(is_file, stage.deps) if force and not dep.exists}  # the command may make it
         stage.save_deps(allow_missing=force)
         folder = None if missing else runs.folder(stage)
+        if self._twins and folder and (runner := self._twins.runner(folder.name)):
+            raise NotYet(f"{runner} runs the same stage on the same data")
         hashes = [None if dep in missing else dep.hash_info for dep in stage.deps]
         self._read[stage.addressing] = _Read(hashes, folder, runs.records(folder))
         return Prepared(Outcome.RUN, why, {}, commands, self._packed(stage) if travels else None)
@@ -234,21 +243,38 @@ class Workspace:
         """
         read, stage = self._read[address], self._stages[address]
         self._hashes.begin()
-        with self._locks.held(), self._hashes.moment(self._own(stage)), busy_is_not_yet():
-            if self._look_again(address) or runs.records(read.folder) != read.records:
+        if self._twins and read.folder and not self._twins.take(read.folder.name):
+            return False
+        claimed = False
+        try:
+            with self._locks.held(), self._hashes.moment(self._own(stage)), busy_is_not_yet():
+                if self._as_prepared(stage, read):
+                    if travels:
+                        self._locks.hold(stage, os.getpid())
+                    else:
+                        self._clear(stage)
+                    claimed = True
+        finally:
+            if not claimed:
+                self._end_of_twin(address)
+        return claimed
+
+    def _as_prepared(self, stage: Any, read: _Read) -> bool:
+        """Whether the stage still has to run on what it was prepared for."""
+        if self._look_again(stage.addressing) or runs.records(read.folder) != read.records:
+            return False
+        if time.monotonic() - read.when > TRUSTED_SECONDS:
+            try:
+                stage.save_deps(allow_missing=None in read.hashes)
+            except DependencyDoesNotExistError:
                 return False
-            if time.monotonic() - read.when > TRUSTED_SECONDS:
-                try:
-                    stage.save_deps(allow_missing=None in read.hashes)
-                except DependencyDoesNotExistError:
-                    return False
-                if read.changed(stage):
-                    return False
-            if travels:
-                self._locks.hold(stage, os.getpid())
-            else:
-                self._clear(stage)
-            return True
+            return not read.changed(stage)
+        return True
+
+    def _end_of_twin(self, address: str) -> None:
+        read = self._read.get(address)
+        if self._twins and read and read.folder:
+            self._twins.give_back(read.folder.name)
 
     def _look_again(self, address: str) -> bool:
         """Whether another run has recorded the stage in dvc.lock, which it then knows."""
@@ -324,7 +350,7 @@ class Workspace:
         """
         stage = self._stages[address]
         with self._locks.held(), self._hashes.moment(self._own(stage)):
-            self.release(address)
+            self._locks.release(stage)
             look_again(self.repo)  # the command may have written a .dvcignore
             if reply:
                 _remove_outs(stage)
@@ -391,8 +417,11 @@ class Workspace:
         self._locks.hold(self._stages[address], pid)
 
     def release(self, address: str) -> None:
-        """Give the stage's paths back, if it has them."""
-        self._locks.release(self._stages[address])
+        """Give the stage's paths back, if it has them; whoever waits for what it made may look."""
+        try:
+            self._locks.release(self._stages[address])
+        finally:
+            self._end_of_twin(address)
 
     def settle(self, address: str) -> dict[str, Exception]:
         """Nothing more is to come of the stage; those that could not be written to dvc.lock, and why."""

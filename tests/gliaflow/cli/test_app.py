@@ -18,6 +18,7 @@ from rich.console import Console
 import gliaflow
 from gliaflow.cli import app as cli
 from gliaflow.errors import CommandFailed, Interrupted, NotReproduced, TransientError, UserError
+from gliaflow.signals import ENDING
 from tests.support.repos import GLIAFLOW, environment
 
 NAMES = [name for names in cli.COMMANDS.values() for name in names]
@@ -195,7 +196,7 @@ def ending(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     cli.main()
 
 
-@pytest.mark.parametrize("number", cli.ENDING)
+@pytest.mark.parametrize("number", ENDING)
 def test_a_signal_ends_a_command_as_ctrl_c_does(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
@@ -215,7 +216,7 @@ def test_a_signal_ends_a_command_as_ctrl_c_does(
 
 def test_a_signal_that_comes_again_after_long_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one may have come where Python lets nothing be raised."""
-    monkeypatch.setattr(cli, "ORDERLY_SECONDS", -1.0)
+    monkeypatch.setattr("gliaflow.signals.ORDERLY_SECONDS", -1.0)
 
     def act() -> None:
         with suppress(KeyboardInterrupt):

@@ -1,0 +1,163 @@
+"""`gliaflow sweep` beside DVC's queue and beside `dvc exp run`, over the same sets of parameters of this pipeline.
+
+    python -m benchmarks.sweep [SETS]
+
+Each program gets a clone of this repository with an empty cache, and makes an experiment of each set: of both
+regressions and of the network on digits, with few steps. Times are from prompt to prompt, with everything. A `python`
+on PATH counts the stages that ran. At the end the tables of `dvc exp show` are compared.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from benchmarks.table import Bar
+from gliaflow.experiments.grid import sets
+from tests.support.repos import GLIAFLOW, ROOT, environment
+
+PARAMS = (
+    "regression.train.learning_rate=0.02,0.05",
+    "regression.train.epochs=20,40,60",
+    "mnist.train.learning_rate=5e-4,1e-3,2e-3,4e-3",
+)
+TARGETS = ("mnist-evaluate", "regression-evaluate@constant", "regression-evaluate@growing")
+FEW = {"    epochs: 10\n    batches: 100 ": "    epochs: 1\n    batches: 20 "}  # in params.yaml
+JOBS = 2
+DVC = (sys.executable, "-m", "dvc")
+LOOK_SECONDS = 0.5
+PATIENCE = 3600.0
+AGAINST_SERIAL, AGAINST_QUEUE = Bar(1 / 2), Bar(1)
+PYTHON = """\
+#!/bin/sh
+echo "$*" >> {log}
+exec {python} "$@"
+"""
+
+
+class Contest(NamedTuple):
+    """What a program took, and what it made."""
+
+    name: str
+    seconds: float
+    ran: Counter[str]
+    shown: dict[str, Any]
+
+
+class Clone:
+    """A clone of this repository with an empty cache, in which a program makes its experiments."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.root, self.log = folder / name, folder / f"{name}.ran"
+        self.environment = environment(folder / f"{name}-home")
+        shims = folder / f"{name}-bin"
+        shims.mkdir()
+        for program in ("python", "python3"):
+            (shims / program).write_text(PYTHON.format(log=self.log, python=sys.executable))
+            (shims / program).chmod(0o755)
+        self.environment["PATH"] = os.pathsep.join([str(shims), self.environment["PATH"]])
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(self.root)], check=True)
+        params = self.root / "params.yaml"
+        text = params.read_text()
+        for old, new in FEW.items():
+            assert old in text, f"{params} has no {old!r}"
+            text = text.replace(old, new)
+        params.write_text(text)
+        for key in ("name", "email"):
+            self.run("git", "config", f"user.{key}", "benchmark")
+        self.run("git", "commit", "-qam", "Few steps")
+
+    def run(self, *line: str) -> str:
+        """Run a command that must succeed; what it printed."""
+        ended = subprocess.run(line, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            sys.exit(
+                f"{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}\nerror: {' '.join(line)}: exit {ended.returncode}"
+            )
+        return ended.stdout
+
+    def ran(self) -> Counter[str]:
+        """How often each stage ran, with which arguments."""
+        return Counter(line for line in self.log.read_text().splitlines() if line.startswith("-m stages."))
+
+    def shown(self) -> dict[str, Any]:
+        """What `dvc exp show` lists of each experiment, by its parameters, without what differs by its nature."""
+        [found] = (one for one in json.loads(self.run(*DVC, "exp", "show", "--json")) if one["rev"] != "workspace")
+        rows = {}
+        for one in found["experiments"] or []:
+            [rev] = one["revs"]
+            data = {key: value for key, value in rev["data"].items() if key not in ("rev", "timestamp")}
+            rows[json.dumps(data["params"], sort_keys=True)] = data
+        return rows
+
+
+def ours(clone: Clone, params: list[str], count: int) -> None:
+    """One command."""
+    flags = [flag for one in params for flag in ("-S", one)]
+    told = json.loads(clone.run(*GLIAFLOW, "sweep", *flags, "-j", str(JOBS), "--json", *TARGETS))
+    assert len(told["experiments"]) == count
+
+
+def queued(clone: Clone, params: list[str], count: int) -> None:
+    """`dvc exp run --queue`, then its workers until nothing is queued or runs."""
+    flags = [flag for one in params for flag in ("-S", one)]
+    clone.run(*DVC, "exp", "run", "--queue", *flags, *TARGETS)
+    clone.run(*DVC, "queue", "start", "-j", str(JOBS))
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        text = clone.run(*DVC, "queue", "status")
+        if "Queued" not in text and "Running" not in text:
+            break
+        time.sleep(LOOK_SECONDS)
+    states = Counter(line.split()[-1] for line in text.splitlines() if line.split()[-1:] in (["Success"], ["Failed"]))
+    print(f"dvc queue: {dict(states)} of {count}", flush=True)
+    clone.run(*DVC, "queue", "stop", "--kill")
+
+
+def serial(clone: Clone, params: list[str], _: int) -> None:
+    """One `dvc exp run` after another."""
+    for one in sets(params):
+        flags = [flag for lines in one.overrides.values() for line in lines for flag in ("-S", line)]
+        clone.run(*DVC, "exp", "run", "--temp", *flags, *TARGETS)
+
+
+def contest(folder: Path, name: str, make: Callable[[Clone, list[str], int], None], params: list[str]) -> Contest:
+    """Have a program make all experiments."""
+    clone, count = Clone(folder, name), len(sets(params))
+    began = time.perf_counter()
+    make(clone, params, count)
+    seconds = time.perf_counter() - began
+    found = Contest(name, seconds, clone.ran(), clone.shown())
+    repeated = sum(found.ran.values())
+    print(f"{name}: {seconds:.1f} s, {len(found.shown)} of {count} experiments, {repeated} runs of stages", flush=True)
+    return found
+
+
+def main() -> None:
+    """Run all three and compare."""
+    params = list(PARAMS)
+    if sys.argv[1:]:
+        rates = ",".join(f"{1e-3 * (place + 1):g}" for place in range(int(sys.argv[1])))
+        params = [f"mnist.train.learning_rate={rates}"]
+    with TemporaryDirectory() as home:
+        programs = {"gliaflow": ours, "serial": serial, "queue": queued}
+        found = {name: contest(Path(home), name, make, params) for name, make in programs.items()}
+    mine, missed = found["gliaflow"], False
+    for name, bar in (("serial", AGAINST_SERIAL), ("queue", AGAINST_QUEUE)):
+        peer = found[name]
+        late = mine.seconds > bar.seconds(peer.seconds)
+        missed |= late or mine.shown != found["serial"].shown
+        ratio = f"{mine.seconds / peer.seconds:.2f}"
+        print(f"gliaflow beside {name}: {ratio} of its time (bar {bar}{', missed' if late else ''})")
+    print(f"`dvc exp show --json` as that of serial runs: {mine.shown == found['serial'].shown}")
+    sys.exit(missed)
+
+
+if __name__ == "__main__":
+    main()

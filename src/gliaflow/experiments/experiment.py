@@ -1,0 +1,217 @@
+"""One experiment, from a set of parameters to a commit that `dvc exp` knows: what `dvc exp run --temp` does.
+
+A process of its own does this, a runner; it does one experiment at a time.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dvc.dependency import ParamsDependency
+from dvc.env import DVC_EXP_BASELINE_REV, DVC_EXP_NAME, DVC_ROOT
+from dvc.repo import Repo
+from dvc.repo.checkout import checkout
+from dvc.repo.experiments.executor.base import BaseExecutor
+from dvc.repo.experiments.refs import EXEC_BASELINE, EXEC_BRANCH, ExpRefInfo
+from dvc.scm import add_no_submodules
+from dvc.stage.utils import _get_stage_files
+
+from gliaflow.core.options import Options, Part
+from gliaflow.core.ports import Listener
+from gliaflow.core.report import Report
+from gliaflow.errors import UserError, told
+from gliaflow.experiments.ledger import Ledger
+from gliaflow.experiments.results import Experiment, Fate
+from gliaflow.experiments.workspaces import ExperimentWorkspace
+from gliaflow.machine.git import git
+from gliaflow.store.metrics import metrics
+from gliaflow.store.repository import opened
+from gliaflow.workspace.twins import Twins
+
+POLL_SECONDS = 0.2  # between two looks at whether another process still makes the same experiment
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a caller asks of all experiments of a sweep."""
+
+    targets: tuple[str, ...] = ()
+    options: Options = field(default_factory=Options)
+    jobs: int | None = None
+    executors: tuple[str, ...] = ()
+    prefect: bool = True
+    """All these as `gliaflow.reproduce` takes them."""
+    name: str | None = None
+    """What the names of the experiments begin with; made up if it is None."""
+    copy_paths: tuple[str, ...] = ()
+    """What git does not track and experiments need."""
+    message: str | None = None
+    """Of the commits; DVC's own if it is None."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all experiments of a sweep have in common; plain data, which travels to the runners."""
+
+    wanted: Wanted
+    top: str
+    """The root of the git repository."""
+    dvc_dir: str
+    """Where `.dvc` lies, from there."""
+    wdir: str
+    """The working directory, from there."""
+    folder: str
+    """Where workspaces of experiments lie, and what is known of them."""
+    cache: str
+    """DVC's cache of this machine."""
+    baseline: str
+    """The commit that the experiments begin at."""
+    tree: str
+    """What git would commit of the workspace, as a commit."""
+    data: Mapping[str, str]
+    """The text of .dvc files whose data has changed in the workspace, by their paths from the root."""
+    copies: tuple[str, ...]
+    """What git does not track and experiments need, from the root."""
+    journals: str
+    """Where the runs are kept."""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "Setting":
+        """What `asdict` gave, read again."""
+        wanted = {key: tuple(value) if isinstance(value, list) else value for key, value in plain["wanted"].items()}
+        wanted["options"] = Options(**wanted["options"])
+        return cls(**{**plain, "wanted": Wanted(**wanted), "copies": tuple(plain["copies"])})
+
+
+Reproduce = Callable[[Path, Wanted, Part, Listener], Report]
+"""Runs the pipeline in a workspace, as a part of the sweep."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One experiment that a runner is to make."""
+
+    key: str
+    """The identity of its set of parameters."""
+    name: str
+    overrides: Mapping[str, list[str]]
+    """By file, as `ParameterSet` has them."""
+    params: Mapping[str, str]
+
+
+def perform(setting: Setting, order: Order, reproduce: Reproduce, listener: Listener, say: Say) -> Experiment:
+    """Make an experiment: run it in a workspace of its own, commit it there, and bring the commit home."""
+    began, top, home = time.monotonic(), Path(setting.top), Path(setting.folder, order.key)
+    ledger = Ledger(Path(setting.folder, "ledger.jsonl"))
+    locks, wait = Twins(Path(setting.folder, "locks"), order.name), "waits for another sweep that makes it too"
+    with _alone(locks, order.key, lambda: say(wait)):
+        if known := ledger.done(top).get(order.key):
+            return known
+        workspace = ExperimentWorkspace(home, top)
+        if not workspace.ready:
+            _prepare(workspace, setting, order)
+        where = workspace.root / setting.wdir
+        part = Part(Path(setting.journals), Path(setting.folder, "twins"), order.name, ("experiment", order.name))
+        with _environment(setting, order):
+            report = reproduce(where, setting.wanted, part, listener)
+        seconds, stages = time.monotonic() - began, {one.address: one.outcome.value for one in report.results}
+        if report.failed and report.on_error != "ignore":
+            failed = report.failed[0]
+            error, user = f"stage '{failed.address}': {failed.why}", isinstance(failed.error, UserError)
+            workspace.remove()
+            return Experiment(
+                order.name, order.params, Fate.FAILED, "", {}, stages, seconds, error, list(failed.tail), user
+            )
+        rev = _committed(workspace.root, where, setting, order, report.reproduced)
+        found = Experiment(order.name, order.params, Fate.DONE, rev, metrics(where), stages, seconds)
+        ledger.end(order.key, found)
+        workspace.remove()
+        return found
+
+
+def failed(order: Order, error: Exception) -> Experiment:
+    """What is told of an experiment that could not even begin."""
+    user = isinstance(error, UserError | OSError)
+    return Experiment(order.name, order.params, Fate.FAILED, error=told(error), user=user)
+
+
+def _prepare(workspace: ExperimentWorkspace, setting: Setting, order: Order) -> None:
+    workspace.make(setting.baseline, setting.tree)
+    workspace.configure(setting.dvc_dir, setting.cache)
+    workspace.copy(setting.copies)
+    for path, text in setting.data.items():
+        (workspace.root / path).write_text(text, encoding="utf-8")
+    where = workspace.root / setting.wdir
+    with opened(where, _silent) as repo:
+        overrides = {file: list(one) for file, one in order.overrides.items()}
+        if repo.config.get("hydra", {}).get("enabled", False):
+            overrides.setdefault(ParamsDependency.DEFAULT_PARAMS_FILE, [])  # which hydra writes from others
+        if overrides:
+            repo.experiments.workspace_queue._update_params(overrides)
+    with opened(where, _silent) as repo:
+        targets, recursive = list(setting.wanted.targets) or None, setting.wanted.options.recursive
+        checkout(repo, targets, with_deps=bool(targets), force=True, allow_missing=True, recursive=recursive)
+    workspace.is_ready()
+
+
+@contextmanager
+def _environment(setting: Setting, order: Order) -> Iterator[None]:
+    """What DVC tells the commands of an experiment; libraries such as DVCLive read it."""
+    given = {DVC_EXP_NAME: order.name, DVC_EXP_BASELINE_REV: setting.baseline}
+    given[DVC_ROOT] = os.fspath(Path(setting.top, setting.dvc_dir).parent)
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _committed(root: Path, where: Path, setting: Setting, order: Order, reproduced: list[str]) -> str:
+    """The commit of the experiment, which the user's repository has now."""
+    ref = str(ExpRefInfo(setting.baseline, order.name))
+    with opened(where, _silent) as repo:
+        if not repo.scm.get_ref(EXEC_BRANCH, follow=False):  # or it was committed, and the process ended then
+            git(root, "update-ref", "--no-deref", "HEAD", EXEC_BASELINE)
+            _commit(repo, setting, order, reproduced)
+    git(Path(setting.top), "fetch", "--quiet", "--no-write-fetch-head", "--no-tags", str(root), f"+{ref}:{ref}")
+    return git(root, "rev-parse", ref).stdout.strip()
+
+
+def _commit(repo: Repo, setting: Setting, order: Order, reproduced: list[str]) -> None:
+    """Commit what DVC would: what stages changed of what git tracks, and the files of parameters, metrics and plots."""
+    by_address = {stage.addressing: stage for stage in repo.index.stages}
+    stages = [by_address[address] for address in reproduced]
+    for stage in stages:
+        repo.scm_context.add(_get_stage_files(stage))
+    with chdir(repo.root_dir):
+        if paths := BaseExecutor._get_top_level_paths(repo):
+            add_no_submodules(repo.scm, paths)
+    exp_hash = BaseExecutor.hash_exp(stages)
+    with BaseExecutor.auto_push(repo):
+        BaseExecutor.commit(repo.scm, exp_hash, order.name, message=setting.wanted.message)
+
+
+@contextmanager
+def _alone(locks: Twins, key: str, wait: Callable[[], None]) -> Iterator[None]:
+    """Work on a set of parameters inside the block, as the only process; `wait` is told if another one does."""
+    if not locks.take(key):
+        wait()
+        while not locks.take(key):
+            time.sleep(POLL_SECONDS)
+    try:
+        yield
+    finally:
+        locks.give_back(key)
+
+
+def _silent(_: str) -> None:
+    """Tell nobody: what DVC says of a workspace that nobody sees helps nobody."""

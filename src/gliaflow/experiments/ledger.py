@@ -1,0 +1,82 @@
+"""Which sets of parameters have become which experiments: lines of JSON, appended, so that a sweep can go on.
+
+A set is known by a hash of all that its result depends on. An experiment counts as long as git has its commit under
+any name, so one that was renamed does, and one that was removed does not.
+"""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gliaflow.experiments.results import Experiment
+from gliaflow.machine.git import git
+
+EXPERIMENTS = "refs/exps"
+
+
+def identity(of: Mapping[str, Any]) -> str:
+    """A hash of plain data."""
+    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:24]
+
+
+class Ledger:
+    """The file `path`, which several processes may append to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def begin(self, key: str, name: str) -> None:
+        """Note which name the experiment of a set gets."""
+        self._append({"set": key, "name": name})
+
+    def end(self, key: str, experiment: Experiment) -> None:
+        """Note that the experiment of a set is done."""
+        self._append({"set": key, "experiment": experiment.plain()})
+
+    def names(self) -> dict[str, str]:
+        """The name of each set that was begun."""
+        return {line["set"]: line["name"] for line in self._lines() if "name" in line}
+
+    def done(self, top: Path) -> dict[str, Experiment]:
+        """The experiment of each set that is done, and that the git repository at `top` still has."""
+        names = experiment_names(top)
+        found = {}
+        for line in self._lines():
+            if "experiment" in line and (plain := line["experiment"])["rev"] in names:
+                found[line["set"]] = Experiment.of({**plain, "name": names[plain["rev"]]})
+        return found
+
+    def revs(self) -> set[str]:
+        """The commits of all experiments that sweeps have made."""
+        return {line["experiment"]["rev"] for line in self._lines() if "experiment" in line}
+
+    def _lines(self) -> list[dict[str, Any]]:
+        found = []
+        text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+        for line in text.splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:  # what a kill or a full disk cut off
+                continue
+        return found
+
+    def _append(self, what: dict[str, Any]) -> None:
+        with self._path.open("ab", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            torn = file.tell() and not self._path.read_bytes().endswith(b"\n")
+            file.write((b"\n" if torn else b"") + json.dumps(what).encode() + b"\n")
+
+
+def experiment_names(top: Path) -> dict[str, str]:
+    """The name of each experiment of the git repository at `top`, by its commit."""
+    lines = git(top, "for-each-ref", "--format=%(objectname) %(refname)", EXPERIMENTS).stdout.splitlines()
+    found = {}
+    for line in lines:
+        rev, _, ref = line.partition(" ")
+        if len(parts := ref.split("/")) == 5:  # refs/exps/12/3456…/name
+            found[rev] = parts[-1]
+    return found

@@ -1,0 +1,167 @@
+"""A sweep: sets of parameters become DVC experiments, side by side, and the user's workspace stays as it is."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.repo.experiments.refs import ExpRefInfo
+from dvc.repo.experiments.utils import check_ref_format, get_random_exp_name
+from dvc.stage.serialize import to_single_stage_file
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import dumps_yaml
+
+from gliaflow.core.options import Options
+from gliaflow.errors import BadInput, UserError, one_line
+from gliaflow.experiments.experiment import Order, Setting, Wanted
+from gliaflow.experiments.grid import ParameterSet
+from gliaflow.experiments.ledger import Ledger, identity
+from gliaflow.experiments.results import Experiment, Fate, Progress, Sweep
+from gliaflow.experiments.runners import Runners
+from gliaflow.hosts.snapshot import snapshot
+from gliaflow.machine.git import git
+from gliaflow.store.repository import opened
+
+FOLDER = "gliaflow/experiments"  # in DVC's folder for temporary files
+Hear = Callable[[Progress | Experiment], None]
+
+
+class Planned:
+    """A sweep that is known to be possible: the workspace and the sets of parameters have been looked at.
+
+    Raises:
+        UserError: git or a set of parameters does not allow it.
+    """
+
+    def __init__(self, root: Path, found: Sequence[ParameterSet], wanted: Wanted, say: Callable[[str], None]) -> None:
+        with opened(root, say) as repo:
+            _check_git(repo)
+            top, wdir = Path(repo.scm.root_dir), Path.cwd()
+            folder = Path(repo.tmp_dir, FOLDER)
+            _check(found, wdir, bool(repo.config.get("hydra", {}).get("enabled", False)))
+            for path in wanted.copy_paths:
+                if not (wdir / path).exists():
+                    raise UserError(f"--copy-paths {path}: there is no such file or folder")
+            baseline = str(repo.scm.get_rev())
+            untracked = {str(Path(one)) for one in repo.scm.untracked_files()}
+            files = {os.path.relpath(wdir / file, top) for one in found for file in one.overrides}
+            more = {os.path.relpath(wdir / path, top) for path in wanted.copy_paths} | (files & untracked)
+            self.setting = Setting(
+                wanted=wanted,
+                top=str(top),
+                dvc_dir=os.path.relpath(repo.dvc_dir, top),
+                wdir=os.path.relpath(wdir, top),
+                folder=str(folder),
+                cache=str(repo.cache.local_cache_dir),
+                baseline=baseline,
+                tree=snapshot(top),
+                data=_changed_data(repo, top),
+                copies=tuple(sorted(more)),
+                journals=str(Path(repo.tmp_dir, "gliaflow/runs")),
+            )
+            self.ledger = Ledger(folder / "ledger.jsonl")
+            keys = [self._key(one) for one in found]
+            self._made = self.ledger.done(top)
+            self._done = {} if wanted.options.force else self._made
+            names = self._names(repo, keys, wanted.name)
+        self.orders = [
+            Order(key, names[key], {file: list(lines) for file, lines in one.overrides.items()}, one.values)
+            for key, one in zip(keys, found, strict=True)
+        ]
+
+    def _key(self, one: ParameterSet) -> str:
+        """The identity of a set: of all that its experiment depends on."""
+        setting, usual = asdict(self.setting), asdict(Options())
+        parts = {name: setting[name] for name in ("baseline", "wdir", "data")}
+        flags = {k: value for k, value in setting["wanted"]["options"].items() if value != usual[k] and k != "force"}
+        tree = git(Path(self.setting.top), "rev-parse", f"{self.setting.tree}^{{tree}}").stdout.strip()
+        parts |= {"targets": self.setting.wanted.targets, "flags": flags, "tree": tree, "overrides": one.overrides}
+        return identity(parts)
+
+    def _names(self, repo: Any, keys: Sequence[str], prefix: str | None) -> dict[str, str]:
+        """A name for each set: that which it has already; else after `prefix`; else one as DVC makes them up."""
+        found, begun = {key: one.name for key, one in self._made.items()}, self.ledger.names()
+        if prefix is None:
+            found |= {key: begun[key] for key in keys if key in begun and key not in found}
+        taken = {*found.values(), *begun.values()}
+        for place, key in enumerate(keys, 1):
+            if key not in found:
+                found[key] = self._new_name(repo, prefix, place if len(keys) > 1 else 0, taken)
+                taken.add(found[key])
+        return found
+
+    def _new_name(self, repo: Any, prefix: str | None, place: int, taken: set[str]) -> str:
+        """One that no experiment of this baseline has; numbers go on where that of the set's place is taken."""
+        baseline = self.setting.baseline
+        if prefix is None:
+            return next(
+                name for name in iter(lambda: str(get_random_exp_name(repo.scm, baseline)), "") if name not in taken
+            )
+        for number in count(place):
+            name = f"{prefix}-{number}" if number else prefix
+            check_ref_format(repo.scm, ref := ExpRefInfo(baseline, name))
+            if not repo.scm.get_ref(str(ref)):
+                return name
+        raise AssertionError
+
+    def run(self, hear: Hear, at_once: int) -> Sweep:
+        """Make the experiments that are not there yet, `at_once` at a time, and tell of each as it goes."""
+        setting = self.setting
+        known = {
+            order.key: Experiment(**{**vars(self._done[order.key]), "fate": Fate.KNOWN, "params": order.params})
+            for order in self.orders
+            if order.key in self._done
+        }
+        for one in known.values():
+            hear(one)
+        left = [order for order in self.orders if order.key not in known]
+        for order in left:
+            self.ledger.begin(order.key, order.name)
+        made = Runners(setting, min(at_once, len(left)), hear).make(left) if left else []
+        by_key = known | {order.key: one for order, one in zip(left, made, strict=True)}
+        return Sweep([by_key[order.key] for order in self.orders])
+
+
+def _check_git(repo: Any) -> None:
+    if repo.config["core"].get("no_scm", False):
+        raise UserError("experiments are commits of git, which this repository does not use")
+    if repo.scm.no_commits:
+        raise UserError("experiments begin at a commit, and nothing is committed yet: git commit first")
+
+
+def _check(found: Iterable[ParameterSet], wdir: Path, hydra: bool) -> None:
+    """Apply each override to a copy of its file, so that what is wrong is told before anything runs."""
+    by_file: dict[str, dict[str, None]] = {}
+    for one in found:
+        for file, lines in one.overrides.items():
+            by_file.setdefault(file, {}).update(dict.fromkeys(lines))
+    with TemporaryDirectory() as folder:
+        for file, found_there in by_file.items():
+            if hydra and file == "params.yaml":
+                continue  # which is composed of others
+            copy = Path(folder, f"copy{Path(file).suffix}")
+            for line in found_there:
+                try:
+                    shutil.copyfile(wdir / file, copy)
+                    apply_overrides(copy, [line])
+                except FileNotFoundError:
+                    raise BadInput(f"-S {line}: there is no '{file}'") from None
+                except (DvcException, OSError) as error:
+                    raise BadInput(f"-S {line}: {file}: {one_line(error.__cause__ or error)}") from None
+
+
+def _changed_data(repo: Any, top: Path) -> dict[str, str]:
+    """The text that .dvc files would have whose data has changed since; the data goes into the cache."""
+    found = {}
+    with repo.lock:
+        for stage in repo.index.stages:
+            if stage.is_data_source and any(out.exists and out.changed_checksum() for out in stage.outs):
+                stage.save(allow_missing=True)
+                stage.commit(allow_missing=True, relink=False)
+                found[os.path.relpath(stage.path, top)] = dumps_yaml(to_single_stage_file(stage))
+    return found

@@ -1,0 +1,95 @@
+"""What a sweep is before it runs: which names its experiments get, and what counts as the same set."""
+
+import pytest
+
+from gliaflow.core.options import Options
+from gliaflow.errors import UserError
+from gliaflow.experiments.experiment import Wanted
+from gliaflow.experiments.grid import sets
+from gliaflow.experiments.results import Experiment, Fate
+from gliaflow.experiments.sweep import Planned
+from gliaflow.machine.git import git
+from tests.support.repos import Project
+
+
+@pytest.fixture
+def ready(project: Project) -> Project:
+    project.write({"params.yaml": "a: 1\n"})
+    project.pipeline({"one": {"cmd": "true", "params": ["a"]}})
+    project.commit()
+    return project
+
+
+def planned(project: Project, *params: str, **wanted: object) -> Planned:
+    return Planned(project.root, sets(params), Wanted(**wanted), print)  # type: ignore[arg-type]
+
+
+def end(plan: Planned, place: int, project: Project) -> None:
+    """Have it be done."""
+    order = plan.orders[place]
+    head = git(project.root, "rev-parse", "HEAD").stdout.strip()
+    rev = git(project.root, "commit-tree", f"{head}^{{tree}}", "-p", head, "-m", order.key).stdout.strip()
+    git(project.root, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{order.name}", rev)
+    plan.ledger.begin(order.key, order.name)
+    plan.ledger.end(order.key, Experiment(order.name, order.params, Fate.DONE, rev))
+
+
+def names(plan: Planned) -> list[str]:
+    return [order.name for order in plan.orders]
+
+
+def test_names_that_dvc_makes_up_are_kept_for_the_next_time(ready: Project) -> None:
+    first = planned(ready, "a=1,2,3")
+    assert len({*names(first)}) == 3
+    assert all(name.count("-") == 1 for name in names(first))
+    first.ledger.begin(first.orders[1].key, first.orders[1].name)
+    again = planned(ready, "a=2,1")
+    assert names(again)[0] == names(first)[1]
+    assert names(again)[1] not in names(first)
+
+
+def test_names_that_begin_as_asked(ready: Project) -> None:
+    assert names(planned(ready, "a=5", name="x")) == ["x"]
+    first = planned(ready, "a=1,2", name="x")
+    assert names(first) == ["x-1", "x-2"]
+    end(first, 0, ready)
+    assert names(planned(ready, "a=3,1,4", name="x")) == ["x-2", "x-1", "x-3"]  # that which is there keeps its name
+
+
+def test_what_is_done_is_told_and_not_made(ready: Project) -> None:
+    first = planned(ready, "a=1,2")
+    for place in (0, 1):
+        end(first, place, ready)
+    heard: list[object] = []
+    found = planned(ready, "a=2,1").run(heard.append, 1)
+    assert [one.fate for one in found.experiments] == [Fate.KNOWN, Fate.KNOWN]
+    assert [one.name for one in found.experiments] == names(first)[::-1]
+    assert heard == list(found.experiments)
+
+
+@pytest.mark.parametrize("change", ["code", "target", "flag", "value", "commit"])
+def test_what_makes_it_another_set(ready: Project, change: str) -> None:
+    before = planned(ready, "a=1").orders[0].key
+    assert planned(ready, "a=1", jobs=1, message="x", prefect=False).orders[0].key == before
+    if change == "code":
+        ready.write({"params.yaml": "a: 1  # changed\n"})
+    if change == "commit":
+        ready.commit()
+    targets = ("one",) if change == "target" else ()
+    options = Options(allow_missing=change == "flag")
+    after = planned(ready, "a=2" if change == "value" else "a=1", targets=targets, options=options)
+    assert after.orders[0].key != before
+
+
+def test_a_file_of_parameters_that_git_does_not_know_comes_along(ready: Project) -> None:
+    ready.write({"more.yaml": "b: 1\n", "loose/x": ""})
+    found = planned(ready, "a=1", "more.yaml:b=2", copy_paths=("loose",))
+    assert found.setting.copies == ("loose", "more.yaml")
+    with pytest.raises(UserError, match="--copy-paths nowhere"):
+        planned(ready, "a=1", copy_paths=("nowhere",))
+
+
+def test_where_git_is_not_used(ready: Project) -> None:
+    ready.dvc("config", "core.no_scm", "true")
+    with pytest.raises(UserError, match="commits of git"):
+        planned(ready, "a=1")
