@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -29,6 +29,7 @@ from gliaflow.signals import ended_by_signals
 from gliaflow.terminal.pseudo import Shown
 
 if TYPE_CHECKING:
+    from gliaflow.experiments.gc import Waste
     from gliaflow.experiments.results import Experiment, Progress, Sweep
     from gliaflow.store.transfer import Transfer
     from gliaflow.versioning.diff import Difference
@@ -339,8 +340,8 @@ def sweep(
     Raises:
         UserError: what the user must change before anything can run.
     """
-    from gliaflow.experiments.experiment import Wanted
     from gliaflow.experiments.grid import sets
+    from gliaflow.experiments.making.experiment import Wanted
     from gliaflow.experiments.sweep import Planned
 
     if jobs is not None and jobs < 1:
@@ -357,10 +358,49 @@ def sweep(
         return planned.run(hear or _unheard, at_once or (jobs or usable_cpus()) + 1)
 
 
+def gc(
+    root: Path | str = ".",
+    *,
+    keep: Collection[str] = (),
+    cloud: bool = False,
+    remote: str | None = None,
+    dry: bool = False,
+    say: Say | None = None,
+) -> "Waste":
+    """Remove what sweeps have left: experiments, and of cache and run-cache what nobody else names.
+
+    What a branch, a tag, a version, a stash, a remote branch or the workspace names stays, with all its history.
+
+    Args:
+        root: A folder of the repository.
+        keep: Names of experiments that stay.
+        cloud: Remove it from the DVC remote too.
+        remote: That DVC remote; the default one by default.
+        dry: Change nothing; only find out what is to go.
+        say: Gets what happens, in lines.
+
+    Returns:
+        What has gone, or is to go.
+
+    Raises:
+        UserError: a sweep runs, there is no experiment of such a name, or a remote may know what is not known here.
+        TransientError: a remote cannot be reached.
+    """
+    from gliaflow.experiments.gc import Collector
+    from gliaflow.experiments.sweep import folder as experiments
+
+    with _repository(root, say) as repo, repo.lock:
+        collector = Collector(repo, experiments(repo), keep, cloud or remote is not None, remote)
+        found = collector.find()
+        if not dry:
+            collector.remove(found)
+        return found
+
+
 def serve_experiments() -> None:
     """Be a runner of a sweep: a process that makes experiments as it is told on its standard input."""
-    from gliaflow.experiments.experiment import Wanted
-    from gliaflow.experiments.runner import serve
+    from gliaflow.experiments.making.experiment import Wanted
+    from gliaflow.experiments.making.runner import serve
 
     def reproduced(root: Path, wanted: Wanted, part: Part, listener: Listener) -> Report:
         jobs, executors, prefect = wanted.jobs, wanted.executors, wanted.prefect

@@ -7,14 +7,16 @@ any name, so one that was renamed does, and one that was removed does not.
 import fcntl
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from gliaflow.experiments.results import Experiment
 from gliaflow.machine.git import git
 
+LEDGER = "ledger.jsonl"  # the file's usual name
 EXPERIMENTS = "refs/exps"
+PARTS = 5  # of the ref of an experiment: refs/exps/12/3456…/name
 
 
 def identity(of: Mapping[str, Any]) -> str:
@@ -50,9 +52,24 @@ class Ledger:
                 found[line["set"]] = Experiment.of({**plain, "name": names[plain["rev"]]})
         return found
 
+    def leave(self, hashes: Collection[str]) -> None:
+        """Note what an experiment that failed has put into the cache."""
+        self._append({"left": sorted(hashes)})
+
+    def forget(self) -> None:
+        """Note that nothing is left of what was noted so far."""
+        self._append({"forgotten": True})
+
     def revs(self) -> set[str]:
         """The commits of all experiments that sweeps have made."""
         return {line["experiment"]["rev"] for line in self._lines() if "experiment" in line}
+
+    def left(self) -> set[str]:
+        """What failed experiments have put into the cache since `forget` was called last."""
+        found: set[str] = set()
+        for line in self._lines():
+            found = set() if "forgotten" in line else found | set(line.get("left", ()))
+        return found
 
     def _lines(self) -> list[dict[str, Any]]:
         found = []
@@ -73,10 +90,11 @@ class Ledger:
 
 def experiment_names(top: Path) -> dict[str, str]:
     """The name of each experiment of the git repository at `top`, by its commit."""
-    lines = git(top, "for-each-ref", "--format=%(objectname) %(refname)", EXPERIMENTS).stdout.splitlines()
-    found = {}
-    for line in lines:
-        rev, _, ref = line.partition(" ")
-        if len(parts := ref.split("/")) == 5:  # refs/exps/12/3456…/name
-            found[rev] = parts[-1]
-    return found
+    return {rev: ref.rpartition("/")[2] for ref, rev in experiment_refs(top).items()}
+
+
+def experiment_refs(top: Path) -> dict[str, str]:
+    """The commit of each experiment of the git repository at `top`, by its ref."""
+    lines = git(top, "for-each-ref", "--format=%(refname) %(objectname)", EXPERIMENTS).stdout.splitlines()
+    pairs = (line.split() for line in lines)
+    return {ref: rev for ref, rev in pairs if len(ref.split("/")) == PARTS}

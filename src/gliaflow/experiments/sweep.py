@@ -18,11 +18,11 @@ from dvc.utils.serialize import dumps_yaml
 
 from gliaflow.core.options import Options
 from gliaflow.errors import BadInput, UserError, one_line
-from gliaflow.experiments.experiment import Order, Setting, Wanted
 from gliaflow.experiments.grid import ParameterSet
-from gliaflow.experiments.ledger import Ledger, identity
+from gliaflow.experiments.ledger import LEDGER, Ledger, identity
+from gliaflow.experiments.making.experiment import Order, Setting, Wanted
+from gliaflow.experiments.making.runners import Runners
 from gliaflow.experiments.results import Experiment, Fate, Progress, Sweep
-from gliaflow.experiments.runners import Runners
 from gliaflow.hosts.snapshot import snapshot
 from gliaflow.machine.git import git
 from gliaflow.store.repository import opened
@@ -42,7 +42,7 @@ class Planned:
         with opened(root, say) as repo:
             _check_git(repo)
             top, wdir = Path(repo.scm.root_dir), Path.cwd()
-            folder = Path(repo.tmp_dir, FOLDER)
+            own = folder(repo)
             _check(found, wdir, bool(repo.config.get("hydra", {}).get("enabled", False)))
             for path in wanted.copy_paths:
                 if not (wdir / path).exists():
@@ -56,7 +56,7 @@ class Planned:
                 top=str(top),
                 dvc_dir=os.path.relpath(repo.dvc_dir, top),
                 wdir=os.path.relpath(wdir, top),
-                folder=str(folder),
+                folder=str(own),
                 cache=str(repo.cache.local_cache_dir),
                 baseline=baseline,
                 tree=snapshot(top),
@@ -64,7 +64,7 @@ class Planned:
                 copies=tuple(sorted(more)),
                 journals=str(Path(repo.tmp_dir, "gliaflow/runs")),
             )
-            self.ledger = Ledger(folder / "ledger.jsonl")
+            self.ledger = Ledger(own / LEDGER)
             keys = [self._key(one) for one in found]
             self._made = self.ledger.done(top)
             self._done = {} if wanted.options.force else self._made
@@ -125,6 +125,11 @@ class Planned:
         made = Runners(setting, min(at_once, len(left)), hear).make(left) if left else []
         by_key = known | {order.key: one for order, one in zip(left, made, strict=True)}
         return Sweep([by_key[order.key] for order in self.orders])
+
+
+def folder(repo: Any) -> Path:
+    """Where workspaces of experiments lie, and what is known of them."""
+    return Path(repo.tmp_dir, FOLDER)
 
 
 def _check_git(repo: Any) -> None:

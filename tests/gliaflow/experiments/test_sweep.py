@@ -4,8 +4,8 @@ import pytest
 
 from gliaflow.core.options import Options
 from gliaflow.errors import UserError
-from gliaflow.experiments.experiment import Wanted
 from gliaflow.experiments.grid import sets
+from gliaflow.experiments.making.experiment import Wanted
 from gliaflow.experiments.results import Experiment, Fate
 from gliaflow.experiments.sweep import Planned
 from gliaflow.machine.git import git

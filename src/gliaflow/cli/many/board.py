@@ -68,9 +68,9 @@ class Board:
         """`[3/24] puffy-daks  a=1  accuracy 0.97  12.3 s`."""
         params = " ".join(f"{short(name)}={one.params[name]}" for name in self._params if name in one.params)
         what = one.error if one.fate is Fate.FAILED else "  ".join(self._scores(one))
+        what = f"failed: {what}" if one.fate is Fate.FAILED else what
         parts = [f"[{len(self._ended)}/{self._total}]", one.name, params, what, f"{one.seconds:.1f} s"]
-        mark = "failed: " if one.fate is Fate.FAILED else ""
-        return one_line("  ".join([*parts[:3], mark + parts[3], parts[4]] if parts[3] else [*parts[:3], parts[4]]))
+        return "  ".join(filter(None, map(one_line, parts)))
 
     def _scores(self, one: Experiment) -> list[str]:
         names = [self._metric] if self._metric else telling([one])

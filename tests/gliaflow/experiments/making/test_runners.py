@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gliaflow.experiments import runners
-from gliaflow.experiments.experiment import Order, Setting, Wanted
+from gliaflow.experiments.making import runners
+from gliaflow.experiments.making.experiment import Order, Setting, Wanted
+from gliaflow.experiments.making.runners import TRIES, Runners
 from gliaflow.experiments.results import Experiment, Fate, Progress
-from gliaflow.experiments.runners import TRIES, Runners
 
 SETTING = Setting(Wanted(), "/top", ".dvc", ".", "/folder", "/cache", "f00", "f00", {}, (), "/runs")
 PROGRAM = """

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from gliaflow.core.report import Began, Event, Message, StageEnded
 from gliaflow.errors import GliaflowError
-from gliaflow.experiments.experiment import Order, Reproduce, Setting, failed, perform
+from gliaflow.experiments.making.experiment import Order, Reproduce, Setting, failed, perform
 
 
 class Teller:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gliaflow.core.options import Options
-from gliaflow.experiments.experiment import Order, Setting, Wanted
-from gliaflow.experiments.runner import plain
-from gliaflow.experiments.runners import BOOT
+from gliaflow.experiments.making.experiment import Order, Setting, Wanted
+from gliaflow.experiments.making.runner import plain
+from gliaflow.experiments.making.runners import BOOT
 from tests.support.patience import COMMAND_SECONDS
 from tests.support.repos import SOURCE, Project
 

@@ -6,7 +6,7 @@ import pytest
 from dvc.repo import Repo
 
 from gliaflow.errors import UserError
-from gliaflow.experiments.workspaces import ExperimentWorkspace
+from gliaflow.experiments.making.workspaces import ExperimentWorkspace
 from gliaflow.hosts.snapshot import snapshot
 from gliaflow.machine.git import git
 from tests.support.repos import Project

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO
 
 from gliaflow.errors import how_it_ended, one_line
-from gliaflow.experiments.experiment import Order, Setting
+from gliaflow.experiments.making.experiment import Order, Setting
+from gliaflow.experiments.making.runner import plain
 from gliaflow.experiments.results import Experiment, Fate, Progress
-from gliaflow.experiments.runner import plain
 
 TAIL = 20  # last lines of a runner that died
 TRIES = 3  # of an experiment whose runner died: it goes on where it was
@@ -30,7 +30,7 @@ class Runner:
     def __init__(self, setting: Setting) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as the process
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", BOOT, str(Path(__file__).parents[2])],  # -I: nothing of the working directory
+            [sys.executable, "-I", "-c", BOOT, str(Path(__file__).parents[3])],  # -I: nothing of the working directory
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

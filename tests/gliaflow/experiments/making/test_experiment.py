@@ -12,12 +12,12 @@ from gliaflow.core.options import Options, Part
 from gliaflow.core.ports import Listener
 from gliaflow.core.report import Outcome, Report, StageResult
 from gliaflow.errors import BadInput, UserError
-from gliaflow.experiments import experiment
-from gliaflow.experiments.experiment import Order, Setting, Wanted, failed, perform
 from gliaflow.experiments.ledger import Ledger
+from gliaflow.experiments.making import experiment
+from gliaflow.experiments.making.experiment import Order, Setting, Wanted, failed, perform
+from gliaflow.experiments.making.runner import Teller
+from gliaflow.experiments.making.workspaces import ExperimentWorkspace
 from gliaflow.experiments.results import Experiment, Fate
-from gliaflow.experiments.runner import Teller
-from gliaflow.experiments.workspaces import ExperimentWorkspace
 from gliaflow.machine.git import git
 from tests.support.repos import Project
 

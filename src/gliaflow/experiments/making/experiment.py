@@ -24,14 +24,16 @@ from gliaflow.core.options import Options, Part
 from gliaflow.core.ports import Listener
 from gliaflow.core.report import Report
 from gliaflow.errors import UserError, told
-from gliaflow.experiments.ledger import Ledger
+from gliaflow.experiments.hashes import in_folder
+from gliaflow.experiments.ledger import LEDGER, Ledger
+from gliaflow.experiments.making.workspaces import ExperimentWorkspace
 from gliaflow.experiments.results import Experiment, Fate
-from gliaflow.experiments.workspaces import ExperimentWorkspace
 from gliaflow.machine.git import git
 from gliaflow.store.metrics import metrics
 from gliaflow.store.repository import opened
 from gliaflow.workspace.twins import Twins
 
+LOCKS, TWINS = "locks", "twins"  # folders beside the workspaces: of sets of parameters, and of stages
 POLL_SECONDS = 0.2  # between two looks at whether another process still makes the same experiment
 Say = Callable[[str], None]
 
@@ -83,7 +85,7 @@ class Setting:
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "Setting":
         """What `asdict` gave, read again."""
-        wanted = {key: tuple(value) if isinstance(value, list) else value for key, value in plain["wanted"].items()}
+        wanted: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["wanted"].items()}
         wanted["options"] = Options(**wanted["options"])
         return cls(**{**plain, "wanted": Wanted(**wanted), "copies": tuple(plain["copies"])})
 
@@ -107,8 +109,8 @@ class Order:
 def perform(setting: Setting, order: Order, reproduce: Reproduce, listener: Listener, say: Say) -> Experiment:
     """Make an experiment: run it in a workspace of its own, commit it there, and bring the commit home."""
     began, top, home = time.monotonic(), Path(setting.top), Path(setting.folder, order.key)
-    ledger = Ledger(Path(setting.folder, "ledger.jsonl"))
-    locks, wait = Twins(Path(setting.folder, "locks"), order.name), "waits for another sweep that makes it too"
+    ledger = Ledger(Path(setting.folder, LEDGER))
+    locks, wait = Twins(Path(setting.folder, LOCKS), order.name), "waits for another sweep that makes it too"
     with _alone(locks, order.key, lambda: say(wait)):
         if known := ledger.done(top).get(order.key):
             return known
@@ -116,13 +118,14 @@ def perform(setting: Setting, order: Order, reproduce: Reproduce, listener: List
         if not workspace.ready:
             _prepare(workspace, setting, order)
         where = workspace.root / setting.wdir
-        part = Part(Path(setting.journals), Path(setting.folder, "twins"), order.name, ("experiment", order.name))
+        part = Part(Path(setting.journals), Path(setting.folder, TWINS), order.name, ("experiment", order.name))
         with _environment(setting, order):
             report = reproduce(where, setting.wanted, part, listener)
         seconds, stages = time.monotonic() - began, {one.address: one.outcome.value for one in report.results}
         if report.failed and report.on_error != "ignore":
             failed = report.failed[0]
             error, user = f"stage '{failed.address}': {failed.why}", isinstance(failed.error, UserError)
+            ledger.leave(in_folder(workspace.root))
             workspace.remove()
             return Experiment(
                 order.name, order.params, Fate.FAILED, "", {}, stages, seconds, error, list(failed.tail), user
