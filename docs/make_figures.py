@@ -85,10 +85,13 @@ def _depth(node: str, edges: list[tuple[str, str]]) -> int:
 
 
 def _edge(start: tuple[float, float], end: tuple[float, float], span: int) -> str:
-    """Straight between neighbours; above the stages between, else."""
+    """Straight between neighbours; else above the stages between, or below them to a stage that stands lower."""
     (x, y), (to_x, to_y) = start, end
     if span == 1:
         return arrow(f"M{x + STAGE:g},{y + 16:g} L{to_x - 1:g},{to_y + 16:g}")
+    if to_y > y:
+        low = to_y + 25
+        return arrow(f"M{x + 60:g},{y + 32:g} C{x + 80:g},{low:g} {to_x - STAGE:g},{low:g} {to_x - 1:g},{low:g}")
     high = min(y, to_y) - 22 * span
     return arrow(f"M{x + 60:g},{y:g} C{x + 80:g},{high:g} {to_x + 5:g},{high:g} {to_x + 25:g},{to_y - 1:g}")
 

@@ -85,6 +85,14 @@ def test_the_u_net_is_as_good_as_it_says() -> None:
     assert f"Dice of {mean:.3f} (95 % interval {low:.3f} to {high:.3f})" in " ".join(PIPELINE.text.split())
 
 
+def test_transfer_gains_as_much_as_it_says() -> None:
+    """By the metrics in git, as above."""
+    line = ["git", "show", ":results/mnist/transfer.json"]
+    found = json.loads(subprocess.run(line, cwd=ROOT, capture_output=True, check=True).stdout)
+    mean, low, high = (100 * value for value in found["test_accuracy_difference"]["transfer minus scratch"].values())
+    assert f"by {mean:.1f} points (95 % interval {low:.1f} to {high:.1f})" in " ".join(PIPELINE.text.split())
+
+
 def test_pictures_are_small_enough_for_git() -> None:
     pictures = list((ROOT / "docs").rglob("*.png"))
     assert pictures

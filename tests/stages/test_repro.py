@@ -16,6 +16,8 @@ SHORT = {
     "mnist__train__epochs": 2,
     "mnist__train__batches": 20,
     "mnist__train__threads": 1,
+    "mnist__transfer__steps": 2,
+    "mnist__transfer__threads": 1,
 }
 UNTRAINED = ("download", "pack", "split", "weigh", "simulate")
 
@@ -32,7 +34,7 @@ def clone(make_clone: Callable[[], Clone]) -> Clone:
 
 
 def test_everything_ran_and_is_recorded(clone: Clone) -> None:
-    assert len(clone.lock()) == 15
+    assert len(clone.lock()) == 16
     assert clone.run("dvc", "status").stdout == "Data and pipelines are up to date.\n"
     assert clone.run("git", "status", "--porcelain").stdout == ""
 

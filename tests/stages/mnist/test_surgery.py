@@ -9,7 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from stages.mnist.copies import keras, layers_of
+from stages.mnist.network import initial
 from stages.mnist.surgery import freeze, identity_dense, insert, regularise
+from stages.mnist.tuning import as_keras
+from tests.house.pages import BY_NAME
 from tests.stages.mnist.keras_models import FAMILIES, WIDTH, dense, layers, outputs, state, trained
 
 Array = NDArray[np.float32]
@@ -179,6 +182,21 @@ def test_it_learns_like_any_other() -> None:
     before = model.get_layer("new").get_weights()
     model.train_on_batch(np.ones((2, WIDTH)), np.zeros((2, WIDTH)))
     assert not any(map(np.array_equal, model.get_layer("new").get_weights(), before))
+
+
+def test_the_lines_of_the_documentation_do_what_it_says() -> None:
+    [lines] = [text for kind, text in BY_NAME["docs/reference-pipeline.md"].blocks if kind == "python"]
+    model = as_keras(initial(300, np.random.default_rng(1)))
+    given: dict[str, Any] = {"model": model}
+    exec(lines, given)
+    images = np.random.default_rng(2).integers(0, 256, (4, 28, 28), np.uint8)
+    assert np.asarray(given["model"](images)) == pytest.approx(np.asarray(model(images)), abs=1e-6)
+    before = state(given["model"])
+    given["model"].fit(images, np.arange(4), verbose=0)
+    moved = {path for (path, *_, old), (*_, new) in zip(before, state(given["model"]), strict=True) if old != new}
+    assert len(moved) == 4
+    assert not any(path.startswith("hidden") for path in moved)
+    assert loss(given["model"]) == pytest.approx(1e-4 * squares(weights(given["model"].get_layer("output"))[0]))
 
 
 def squares(*kernels: Any) -> float:
