@@ -56,7 +56,7 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
 class TransferParams:
     """Parameters of mnist.transfer."""
 
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=3), AfterValidator(_distinct)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=3), AfterValidator(_distinct)]
     """A run of every arm each: it settles which digits have labels, first weights, batches and what dropout drops."""
     degrees: Annotated[float, Field(ge=-180, le=180)]
     """By which images are turned, anticlockwise."""
@@ -90,8 +90,7 @@ def compare(digits: Digits, network: Network, params: TransferParams) -> Iterato
     """Train and score all arms, seed by seed.
 
     Raises:
-        BadParameters: too few training images of a digit, a layer to freeze that is not there, or a loss that is no
-            longer a number.
+        BadParameters: too few training images of a digit, layers that cannot be frozen, or a loss that is no number.
     """
     x_test = turn(digits.x_test, params.degrees)
     for seed in params.seeds:

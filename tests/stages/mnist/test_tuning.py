@@ -69,6 +69,14 @@ def test_the_loss_is_the_mean_over_steps(network: Network, digits: Digits) -> No
     assert loss == pytest.approx(-np.log(guesses[np.arange(60), labels]).mean(), rel=1e-5)
 
 
+def test_layers_know_that_they_train(network: Network, digits: Digits) -> None:
+    norm = keras.layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((28, 28), dtype="uint8"), as_keras(network), norm])
+    fine_tune(model, digits.x_train, digits.y_train, np.arange(20).reshape(1, 20), RATE)
+    mean = network.logits(digits.x_train[:20]).numpy().mean(axis=0)
+    assert np.asarray(norm.moving_mean) == pytest.approx(0.01 * mean, rel=1e-4)  # its momentum is 0.99
+
+
 def test_what_is_frozen_does_not_move(network: Network, digits: Digits) -> None:
     model = freeze(as_keras(network), layers=["hidden"])
     before = state(model)
