@@ -24,20 +24,29 @@ def load(cls: type[T], section: str, path: Path = PARAMS_FILE) -> T:
         BadParameters: no such file or section, not YAML, or values that `cls` does not take;
             every bad value is named by its full key.
     """
-    values: Any = _document(path)
+    return parse(cls, section, _document(path), str(path))
+
+
+def parse(cls: type[T], section: str, document: Any, where: str = str(PARAMS_FILE)) -> T:
+    """`section` of the content of a file as a `cls`; errors name the file as `where`.
+
+    Raises:
+        BadParameters: no such section, or values that `cls` does not take.
+    """
+    values = document
     for depth, key in enumerate(keys := section.split(".")):
         if not isinstance(values, dict) or key not in values:
             missing = ".".join(keys[: depth + 1])
-            raise BadParameters(f"{path}: there is no section {missing}; compare with profiles/blog.yaml")
+            raise BadParameters(f"{where}: there is no section {missing}; compare with profiles/blog.yaml")
         values = values[key]
     try:
         # As JSON, where strict means that 3 is not "3" nor true, but a mapping may still become a dataclass.
         return TypeAdapter(cls).validate_json(json.dumps(values, default=str), strict=True)
     except TypeError as error:  # a key that is no text, such as a date
-        raise BadParameters(f"{path}: {section}: {error}") from None
+        raise BadParameters(f"{where}: {section}: {error}") from None
     except ValidationError as error:
         lines = [_line(section, detail) for detail in error.errors(include_url=False)]
-        raise BadParameters(f"{path}: " + "; ".join(lines)) from None
+        raise BadParameters(f"{where}: " + "; ".join(lines)) from None
 
 
 def _document(path: Path) -> Any:

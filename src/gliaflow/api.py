@@ -30,7 +30,10 @@ from gliaflow.terminal.pseudo import Shown
 
 if TYPE_CHECKING:
     from gliaflow.experiments.gc import Waste
+    from gliaflow.experiments.making.setting import Wanted
     from gliaflow.experiments.results import Experiment, Progress, Sweep
+    from gliaflow.experiments.search.evolution import Way
+    from gliaflow.experiments.search.generations import Found, Halving
     from gliaflow.store.transfer import Transfer
     from gliaflow.versioning.diff import Difference
     from gliaflow.versioning.versions import Version
@@ -341,7 +344,7 @@ def sweep(
         UserError: what the user must change before anything can run.
     """
     from gliaflow.experiments.grid import sets
-    from gliaflow.experiments.making.experiment import Wanted
+    from gliaflow.experiments.making.setting import Wanted
     from gliaflow.experiments.sweep import Planned
 
     if jobs is not None and jobs < 1:
@@ -356,6 +359,85 @@ def sweep(
         )
         planned = Planned(Path(root), found, wanted, say or _silent)
         return planned.run(hear or _unheard, at_once or (jobs or usable_cpus()) + 1)
+
+
+def search(
+    stage: str,
+    space: Path | str,
+    metric: str,
+    root: Path | str = ".",
+    *,
+    minimize: bool = False,
+    way: "Way | None" = None,
+    halving: "Halving | None" = None,
+    jobs: int | None = None,
+    pull: bool = False,
+    copy_paths: Sequence[str] = (),
+    hear: "Callable[[Progress | Experiment], None] | None" = None,
+    say: Say | None = None,
+    prefect: bool = True,
+) -> "Found":
+    """Search the parameters of a stage by evolution, on workers that stay warm; the workspace stays as it is.
+
+    The stage offers `load(params) -> data` and `train(data, params) -> iterator of metrics` in the module that it
+    names under `meta: {search: MODULE}`. A search that was ended goes on when it is called again.
+
+    Args:
+        stage: The stage.
+        space: A file that says which of its parameters vary, and between which values.
+        metric: What `train` yields under this name after each epoch; the last one counts.
+        root: The folder to run in, as `dvc --cd`.
+        minimize: Whether the smallest value is the best one.
+        way: How the population evolves.
+        halving: Which individuals are trained on after some epochs; all by default.
+        jobs: How many CPU slots workers may hold at once; all by default. With GPUs there is a worker for each.
+        pull: Fetch from the remote what is missing of what the stage reads.
+        copy_paths: Files and folders that git does not track and the stage needs.
+        hear: Told what each individual does, and what became of it.
+        say: Gets what else happens, in lines.
+        prefect: Tell the configured Prefect server of the generations, if there is one.
+
+    Returns:
+        What came of each individual.
+
+    Raises:
+        UserError: what the user must change.
+        TransientError: the search was cancelled.
+    """
+    from gliaflow.experiments.making.setting import Wanted
+    from gliaflow.experiments.search.evolution import Way
+    from gliaflow.experiments.search.generations import Goal, Halving, Sought
+    from gliaflow.experiments.search.search import Search
+    from gliaflow.experiments.search.space import read
+
+    if jobs is not None and jobs < 1:
+        raise UserError(f"jobs is {jobs}; at least one individual must be able to train")
+    sought = Sought(
+        stage,
+        tuple(read(Path(space))),
+        Goal(metric, minimize),
+        way or Way(),
+        halving or Halving(),
+        jobs or usable_cpus(),
+    )
+    wanted = Wanted((stage,), Options(pull=pull), jobs, prefect=prefect, copy_paths=tuple(map(str, copy_paths)))
+    tell = say or _silent
+    with dvc_errors():
+        searching = Search(Path(root), sought, wanted, tell)
+        where, own = Path(searching.setting.journals), home()
+
+        @contextmanager
+        def keep(tags: Sequence[str], cancel: Callable[[], None]) -> Iterator[Listener]:
+            server = configured() if prefect else None
+            told = (server.url, server) if server else None
+            facts = {"cache": searching.setting.cache, "flow_run": False}
+            with kept(where, own, facts, [*_tags(), *tags], told, tell, cancel) as listener:
+                yield listener
+
+        try:
+            return searching.run(_reproduced, keep, hear or _unheard)
+        except InterruptedError:
+            raise TransientError("cancelled in Prefect; the same search goes on where this one ended") from None
 
 
 def gc(
@@ -387,7 +469,7 @@ def gc(
         TransientError: a remote cannot be reached.
     """
     from gliaflow.experiments.gc import Collector
-    from gliaflow.experiments.sweep import folder as experiments
+    from gliaflow.experiments.making.setting import folder as experiments
 
     with _repository(root, say) as repo, repo.lock:
         collector = Collector(repo, experiments(repo), keep, cloud or remote is not None, remote)
@@ -399,19 +481,20 @@ def gc(
 
 def serve_experiments() -> None:
     """Be a runner of a sweep: a process that makes experiments as it is told on its standard input."""
-    from gliaflow.experiments.making.experiment import Wanted
     from gliaflow.experiments.making.runner import serve
-
-    def reproduced(root: Path, wanted: Wanted, part: Part, listener: Listener) -> Report:
-        jobs, executors, prefect = wanted.jobs, wanted.executors, wanted.prefect
-        with dvc_errors():
-            return run(root, wanted.targets, wanted.options, jobs, executors, listener, prefect=prefect, part=part)
 
     try:
         with ended_by_signals():
-            serve(reproduced)
+            serve(_reproduced)
     except KeyboardInterrupt as error:
         sys.exit(128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT))
+
+
+def _reproduced(root: Path, wanted: "Wanted", part: Part, listener: Listener) -> Report:
+    """A run as a part of a sweep or a search."""
+    jobs, executors, prefect = wanted.jobs, wanted.executors, wanted.prefect
+    with dvc_errors():
+        return run(root, wanted.targets, wanted.options, jobs, executors, listener, prefect=prefect, part=part)
 
 
 @contextmanager

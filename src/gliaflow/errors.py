@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 COLUMNS = 100  # of the last line of a run that failed
 FEWEST = 25  # columns that the cause has in it, however long the name of the stage is
 WORDY = 35  # columns of an end that tells enough by itself
+GOES_ON = "the same command goes on where this one ended"  # of many experiments that an interrupt ended
 MARK = "…"  # stands for what was cut out
 
 

@@ -8,7 +8,7 @@ All images stay on the device as uint8, and one call runs an epoch there: no ste
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -50,10 +50,11 @@ class Epoch(NamedTuple):
     number: int  # from 1
     loss: float  # cross-entropy, mean over the images drawn, nats
     test_accuracy: float  # after the epoch, a fraction
+    network: Network  # as it is now: the next epoch changes it
 
 
-def train(digits: Digits, params: TrainParams, on_epoch: Callable[[Epoch], None]) -> Network:
-    """Train a network from its first weights on; `on_epoch` hears of each epoch as it ends.
+def train(digits: Digits, params: TrainParams) -> Iterator[Epoch]:
+    """Train a network from its first weights on; yield each epoch as it ends.
 
     Raises:
         BadParameters: the loss is no longer a number.
@@ -68,8 +69,7 @@ def train(digits: Digits, params: TrainParams, on_epoch: Callable[[Epoch], None]
         if not math.isfinite(loss):
             raise BadParameters(f"mnist.train: the loss is {loss} in epoch {number}; lower learning_rate")
         predicted = network.logits(test_images).numpy().argmax(axis=1)
-        on_epoch(Epoch(number, loss, float((predicted == digits.y_test).mean())))
-    return network
+        yield Epoch(number, loss, float((predicted == digits.y_test).mean()), network)
 
 
 def _epoch(network: Network, digits: Digits, learning_rate: float) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -130,7 +130,9 @@ def main(digits: Path, *, model: Path, curves: Path) -> None:
                 flush=True,
             )
 
-        network = train(data, params, log)
+        for epoch in train(data, params):
+            log(epoch)
+        network = epoch.network  # there is one: params has 1 epoch or more
         tf.summary.graph(tf.function(network.logits).get_concrete_function(data.x_test[:1]).graph)
         write_network(network, path)
 

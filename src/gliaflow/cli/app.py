@@ -20,6 +20,7 @@ TELEMETRY = {"DO_NOT_TRACK": "1", "DVC_NO_ANALYTICS": "1", "PREFECT_SERVER_ANALY
 COMMANDS = {
     "repro": ["repro", "status"],
     "many.sweep": ["sweep"],
+    "many.search": ["search"],
     "many.gc": ["gc"],
     "share": ["push", "fetch", "publish", "versions", "get", "diff"],
     "metrics": ["metrics"],

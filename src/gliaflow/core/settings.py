@@ -35,6 +35,7 @@ class Settings:
     timeout: float | None = field(default=None, metadata={"gt": 0})  # seconds that one try may take
     pool: str | None = field(default=None, metadata={"is": "pool"})  # the work pool of the hosts that it should run on
     diff: str | None = None  # a command that compares two versions of the outputs, for `gliaflow diff`
+    search: str | None = None  # a module with `load` and `train`, for `gliaflow search`
 
     def worth_retrying(self, code: int) -> bool:
         """Whether this exit code may be another one next time; −N is a death by signal N."""

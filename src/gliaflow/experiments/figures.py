@@ -1,6 +1,7 @@
 """Figures of experiments, as one page of HTML that needs no network: parallel coordinates, and each parameter."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from html import escape
 from importlib.util import find_spec
@@ -66,7 +67,6 @@ def write(path: Path, found: Sequence[Experiment], params: Sequence[str], metric
         UserError: the page cannot be written, or no experiment has the metric.
     """
     import plotly.graph_objects as go
-    import plotly.io as pio
 
     scored = [(one, score) for one in found if (score := one.score(metric)) is not None]
     if not scored:
@@ -74,12 +74,40 @@ def write(path: Path, found: Sequence[Experiment], params: Sequence[str], metric
     ones, scores = [one for one, _ in scored], [score for _, score in scored]
     axes = {name: axis([one.params.get(name, "") for one in ones]) for name in params}
     against = [_against(go, name, one, ones, scores, metric) for name, one in axes.items()]
-    figures = [_parallel(go, axes, scores, metric), *against]
+    _write_page(path, f"{metric} of {len(ones)} experiments", [_parallel(go, axes, scores, metric), *against])
+
+
+def write_study(path: Path, study: Any, metric: str) -> None:
+    """Write the page of a search: its history, which parameters matter, and the space.
+
+    Raises:
+        UserError: the page cannot be written, or no individual has a score.
+    """
+    import optuna
+
+    trials = [one for one in study.trials if one.value is not None and math.isfinite(one.value)]
+    if not trials:
+        raise UserError(f"--figures {path}: no individual has a number for '{metric}'")
+    shown = optuna.create_study(direction=study.direction)
+    shown.add_trials(trials)
+    draw, many = optuna.visualization, len({*map(str, (one.params for one in trials))}) > 1
+    figures = [draw.plot_optimization_history(shown, target_name=metric)]
+    if many:
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            figures.append(draw.plot_param_importances(shown, evaluator=evaluator, target_name=metric))
+    figures += [draw.plot_parallel_coordinate(shown, target_name=metric), draw.plot_slice(shown, target_name=metric)]
+    _write_page(path, f"{metric} of {len(trials)} individuals", figures)
+
+
+def _write_page(path: Path, title: str, figures: Sequence[Any]) -> None:
+    import plotly.io as pio
+
     drawn = [pio.to_html(one, full_html=False, include_plotlyjs=not place) for place, one in enumerate(figures)]
-    title = escape(f"{metric} of {len(ones)} experiments")
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(PAGE.format(title=title, figures="\n".join(drawn)), encoding="utf-8")
+        partial.write_text(PAGE.format(title=escape(title), figures="\n".join(drawn)), encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         raise UserError(f"--figures {path}: {error.strerror}") from None

@@ -106,19 +106,19 @@ class _AsItStands(str):
 def _overrides(path: Path, number: int, row: Any) -> list[str]:
     if not isinstance(row, dict) or any(not isinstance(name, str) or not name for name in row):
         raise BadInput(f"{path}: row {number} is no mapping from names to values")
-    return [f"{name.strip()}={_literal(value)}" for name, value in row.items()]
+    return [f"{name.strip()}={literal(value)}" for name, value in row.items()]
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     """A value of JSON or YAML in the grammar of overrides."""
     if isinstance(value, _AsItStands):
         return value
     if isinstance(value, str):
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{name}:{_literal(one)}" for name, one in value.items()) + "}"
+        return "{" + ",".join(f"{name}:{literal(one)}" for name, one in value.items()) + "}"
     if isinstance(value, list):
-        return f"[{','.join(map(_literal, value))}]"
+        return f"[{','.join(map(literal, value))}]"
     return json.dumps(value)
 
 

@@ -1,6 +1,5 @@
 """A sweep: sets of parameters become DVC experiments, side by side, and the user's workspace stays as it is."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -12,22 +11,19 @@ from typing import Any
 from dvc.exceptions import DvcException
 from dvc.repo.experiments.refs import ExpRefInfo
 from dvc.repo.experiments.utils import check_ref_format, get_random_exp_name
-from dvc.stage.serialize import to_single_stage_file
 from dvc.utils.hydra import apply_overrides
-from dvc.utils.serialize import dumps_yaml
 
 from gliaflow.core.options import Options
-from gliaflow.errors import BadInput, UserError, one_line
+from gliaflow.errors import BadInput, one_line
 from gliaflow.experiments.grid import ParameterSet
 from gliaflow.experiments.ledger import LEDGER, Ledger, identity
-from gliaflow.experiments.making.experiment import Order, Setting, Wanted
+from gliaflow.experiments.making.experiment import Order
 from gliaflow.experiments.making.runners import Runners
+from gliaflow.experiments.making.setting import Wanted, look
 from gliaflow.experiments.results import Experiment, Fate, Progress, Sweep
-from gliaflow.hosts.snapshot import snapshot
 from gliaflow.machine.git import git
 from gliaflow.store.repository import opened
 
-FOLDER = "gliaflow/experiments"  # in DVC's folder for temporary files
 Hear = Callable[[Progress | Experiment], None]
 
 
@@ -40,33 +36,12 @@ class Planned:
 
     def __init__(self, root: Path, found: Sequence[ParameterSet], wanted: Wanted, say: Callable[[str], None]) -> None:
         with opened(root, say) as repo:
-            _check_git(repo)
-            top, wdir = Path(repo.scm.root_dir), Path.cwd()
-            own = folder(repo)
-            _check(found, wdir, bool(repo.config.get("hydra", {}).get("enabled", False)))
-            for path in wanted.copy_paths:
-                if not (wdir / path).exists():
-                    raise UserError(f"--copy-paths {path}: there is no such file or folder")
-            baseline = str(repo.scm.get_rev())
-            untracked = {str(Path(one)) for one in repo.scm.untracked_files()}
-            files = {os.path.relpath(wdir / file, top) for one in found for file in one.overrides}
-            more = {os.path.relpath(wdir / path, top) for path in wanted.copy_paths} | (files & untracked)
-            self.setting = Setting(
-                wanted=wanted,
-                top=str(top),
-                dvc_dir=os.path.relpath(repo.dvc_dir, top),
-                wdir=os.path.relpath(wdir, top),
-                folder=str(own),
-                cache=str(repo.cache.local_cache_dir),
-                baseline=baseline,
-                tree=snapshot(top),
-                data=_changed_data(repo, top),
-                copies=tuple(sorted(more)),
-                journals=str(Path(repo.tmp_dir, "gliaflow/runs")),
-            )
-            self.ledger = Ledger(own / LEDGER)
+            hydra = bool(repo.config.get("hydra", {}).get("enabled", False))
+            _check(found, Path.cwd(), hydra)
+            self.setting = look(repo, wanted, {file for one in found for file in one.overrides})
+            self.ledger = Ledger(Path(self.setting.folder, LEDGER))
             keys = [self._key(one) for one in found]
-            self._made = self.ledger.done(top)
+            self._made = self.ledger.done(Path(self.setting.top))
             self._done = {} if wanted.options.force else self._made
             names = self._names(repo, keys, wanted.name)
         self.orders = [
@@ -127,18 +102,6 @@ class Planned:
         return Sweep([by_key[order.key] for order in self.orders])
 
 
-def folder(repo: Any) -> Path:
-    """Where workspaces of experiments lie, and what is known of them."""
-    return Path(repo.tmp_dir, FOLDER)
-
-
-def _check_git(repo: Any) -> None:
-    if repo.config["core"].get("no_scm", False):
-        raise UserError("experiments are commits of git, which this repository does not use")
-    if repo.scm.no_commits:
-        raise UserError("experiments begin at a commit, and nothing is committed yet: git commit first")
-
-
 def _check(found: Iterable[ParameterSet], wdir: Path, hydra: bool) -> None:
     """Apply each override to a copy of its file, so that what is wrong is told before anything runs."""
     by_file: dict[str, dict[str, None]] = {}
@@ -158,15 +121,3 @@ def _check(found: Iterable[ParameterSet], wdir: Path, hydra: bool) -> None:
                     raise BadInput(f"-S {line}: there is no '{file}'") from None
                 except (DvcException, OSError) as error:
                     raise BadInput(f"-S {line}: {file}: {one_line(error.__cause__ or error)}") from None
-
-
-def _changed_data(repo: Any, top: Path) -> dict[str, str]:
-    """The text that .dvc files would have whose data has changed since; the data goes into the cache."""
-    found = {}
-    with repo.lock:
-        for stage in repo.index.stages:
-            if stage.is_data_source and any(out.exists and out.changed_checksum() for out in stage.outs):
-                stage.save(allow_missing=True)
-                stage.commit(allow_missing=True, relink=False)
-                found[os.path.relpath(stage.path, top)] = dumps_yaml(to_single_stage_file(stage))
-    return found

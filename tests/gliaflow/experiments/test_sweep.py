@@ -5,7 +5,7 @@ import pytest
 from gliaflow.core.options import Options
 from gliaflow.errors import UserError
 from gliaflow.experiments.grid import sets
-from gliaflow.experiments.making.experiment import Wanted
+from gliaflow.experiments.making.setting import Wanted
 from gliaflow.experiments.results import Experiment, Fate
 from gliaflow.experiments.sweep import Planned
 from gliaflow.machine.git import git

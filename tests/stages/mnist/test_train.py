@@ -26,8 +26,8 @@ def params(**changed: float) -> TrainParams:
 
 
 def run(digits: Digits, parameters: TrainParams) -> tuple[Network, list[Epoch]]:
-    epochs: list[Epoch] = []
-    return train(digits, parameters, epochs.append), epochs
+    epochs = list(train(digits, parameters))
+    return epochs[-1].network, epochs
 
 
 def values(network: Network) -> list[NDArray[np.float32]]:

@@ -31,10 +31,11 @@ class Board:
         minimize: bool = False,
         quiet: bool = False,
         file: Any = None,
+        what: str = "experiments",
     ) -> None:
         self._total, self._params, self._metric, self._minimize = total, params, metric, minimize
         self._console = Console(file=file or sys.stdout, highlight=False, soft_wrap=True)
-        self._quiet, self._began = quiet, time.monotonic()
+        self._quiet, self._what, self._began = quiet, what, time.monotonic()
         self._running: dict[str, tuple[Progress, float]] = {}
         self._ended: list[Experiment] = []
         self._lock = threading.Lock()
@@ -64,6 +65,11 @@ class Board:
             if not self._live and not self._quiet and one.fate is not Fate.KNOWN:
                 self._console.print(self._line(one), markup=False)
 
+    def say(self, text: str) -> None:
+        """One line of the command's own."""
+        if not self._quiet:
+            self._console.print(text, markup=False)
+
     def _line(self, one: Experiment) -> str:
         """`[3/24] puffy-daks  a=1  accuracy 0.97  12.3 s`."""
         params = " ".join(f"{short(name)}={one.params[name]}" for name in self._params if name in one.params)
@@ -91,7 +97,7 @@ class Board:
                 one.name, *cells, *[""] * len(names), f"{time.monotonic() - since:.0f} s", one.text, style="cyan"
             )
         failed = len(ended) - len(done)
-        far = f"{len(ended)} of {self._total} experiments{f', {failed} failed' if failed else ''}"
+        far = f"{len(ended)} of {self._total} {self._what}{f', {failed} failed' if failed else ''}"
         far += f"; {time.monotonic() - self._began:.0f} s"
         return Group(grid, Text(far))
 

@@ -5,11 +5,10 @@ A process of its own does this, a runner; it does one experiment at a time.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dvc.dependency import ParamsDependency
 from dvc.env import DVC_EXP_BASELINE_REV, DVC_EXP_NAME, DVC_ROOT
@@ -20,12 +19,13 @@ from dvc.repo.experiments.refs import EXEC_BASELINE, EXEC_BRANCH, ExpRefInfo
 from dvc.scm import add_no_submodules
 from dvc.stage.utils import _get_stage_files
 
-from gliaflow.core.options import Options, Part
+from gliaflow.core.options import Part
 from gliaflow.core.ports import Listener
 from gliaflow.core.report import Report
 from gliaflow.errors import UserError, told
 from gliaflow.experiments.hashes import in_folder
 from gliaflow.experiments.ledger import LEDGER, Ledger
+from gliaflow.experiments.making.setting import Setting, Wanted
 from gliaflow.experiments.making.workspaces import ExperimentWorkspace
 from gliaflow.experiments.results import Experiment, Fate
 from gliaflow.machine.git import git
@@ -36,58 +36,6 @@ from gliaflow.workspace.twins import Twins
 LOCKS, TWINS = "locks", "twins"  # folders beside the workspaces: of sets of parameters, and of stages
 POLL_SECONDS = 0.2  # between two looks at whether another process still makes the same experiment
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a caller asks of all experiments of a sweep."""
-
-    targets: tuple[str, ...] = ()
-    options: Options = field(default_factory=Options)
-    jobs: int | None = None
-    executors: tuple[str, ...] = ()
-    prefect: bool = True
-    """All these as `gliaflow.reproduce` takes them."""
-    name: str | None = None
-    """What the names of the experiments begin with; made up if it is None."""
-    copy_paths: tuple[str, ...] = ()
-    """What git does not track and experiments need."""
-    message: str | None = None
-    """Of the commits; DVC's own if it is None."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all experiments of a sweep have in common; plain data, which travels to the runners."""
-
-    wanted: Wanted
-    top: str
-    """The root of the git repository."""
-    dvc_dir: str
-    """Where `.dvc` lies, from there."""
-    wdir: str
-    """The working directory, from there."""
-    folder: str
-    """Where workspaces of experiments lie, and what is known of them."""
-    cache: str
-    """DVC's cache of this machine."""
-    baseline: str
-    """The commit that the experiments begin at."""
-    tree: str
-    """What git would commit of the workspace, as a commit."""
-    data: Mapping[str, str]
-    """The text of .dvc files whose data has changed in the workspace, by their paths from the root."""
-    copies: tuple[str, ...]
-    """What git does not track and experiments need, from the root."""
-    journals: str
-    """Where the runs are kept."""
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Setting":
-        """What `asdict` gave, read again."""
-        wanted: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["wanted"].items()}
-        wanted["options"] = Options(**wanted["options"])
-        return cls(**{**plain, "wanted": Wanted(**wanted), "copies": tuple(plain["copies"])})
 
 
 Reproduce = Callable[[Path, Wanted, Part, Listener], Report]
@@ -111,12 +59,12 @@ def perform(setting: Setting, order: Order, reproduce: Reproduce, listener: List
     began, top, home = time.monotonic(), Path(setting.top), Path(setting.folder, order.key)
     ledger = Ledger(Path(setting.folder, LEDGER))
     locks, wait = Twins(Path(setting.folder, LOCKS), order.name), "waits for another sweep that makes it too"
-    with _alone(locks, order.key, lambda: say(wait)):
+    with alone(locks, order.key, lambda: say(wait)):
         if known := ledger.done(top).get(order.key):
             return known
         workspace = ExperimentWorkspace(home, top)
         if not workspace.ready:
-            _prepare(workspace, setting, order)
+            prepare(workspace, setting, order.overrides)
         where = workspace.root / setting.wdir
         part = Part(Path(setting.journals), Path(setting.folder, TWINS), order.name, ("experiment", order.name))
         with _environment(setting, order):
@@ -143,7 +91,8 @@ def failed(order: Order, error: Exception) -> Experiment:
     return Experiment(order.name, order.params, Fate.FAILED, error=told(error), user=user)
 
 
-def _prepare(workspace: ExperimentWorkspace, setting: Setting, order: Order) -> None:
+def prepare(workspace: ExperimentWorkspace, setting: Setting, overrides: Mapping[str, Sequence[str]]) -> None:
+    """Make the workspace of an experiment, with its parameters, and what the cache has of its data."""
     workspace.make(setting.baseline, setting.tree)
     workspace.configure(setting.dvc_dir, setting.cache)
     workspace.copy(setting.copies)
@@ -151,11 +100,11 @@ def _prepare(workspace: ExperimentWorkspace, setting: Setting, order: Order) -> 
         (workspace.root / path).write_text(text, encoding="utf-8")
     where = workspace.root / setting.wdir
     with opened(where, _silent) as repo:
-        overrides = {file: list(one) for file, one in order.overrides.items()}
+        changed = {file: list(one) for file, one in overrides.items()}
         if repo.config.get("hydra", {}).get("enabled", False):
-            overrides.setdefault(ParamsDependency.DEFAULT_PARAMS_FILE, [])  # which hydra writes from others
-        if overrides:
-            repo.experiments.workspace_queue._update_params(overrides)
+            changed.setdefault(ParamsDependency.DEFAULT_PARAMS_FILE, [])  # which hydra writes from others
+        if changed:
+            repo.experiments.workspace_queue._update_params(changed)
     with opened(where, _silent) as repo:
         targets, recursive = list(setting.wanted.targets) or None, setting.wanted.options.recursive
         checkout(repo, targets, with_deps=bool(targets), force=True, allow_missing=True, recursive=recursive)
@@ -204,7 +153,7 @@ def _commit(repo: Repo, setting: Setting, order: Order, reproduced: list[str]) -
 
 
 @contextmanager
-def _alone(locks: Twins, key: str, wait: Callable[[], None]) -> Iterator[None]:
+def alone(locks: Twins, key: str, wait: Callable[[], None]) -> Iterator[None]:
     """Work on a set of parameters inside the block, as the only process; `wait` is told if another one does."""
     if not locks.take(key):
         wait()

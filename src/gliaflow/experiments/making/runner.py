@@ -16,7 +16,8 @@ from typing import Any, TextIO
 
 from gliaflow.core.report import Began, Event, Message, StageEnded
 from gliaflow.errors import GliaflowError
-from gliaflow.experiments.making.experiment import Order, Reproduce, Setting, failed, perform
+from gliaflow.experiments.making.experiment import Order, Reproduce, failed, perform
+from gliaflow.experiments.making.setting import Setting
 
 
 class Teller:

@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from gliaflow.errors import how_it_ended, one_line
-from gliaflow.experiments.making.experiment import Order, Setting
+from gliaflow.errors import GOES_ON, how_it_ended, one_line
+from gliaflow.experiments.making.experiment import Order
 from gliaflow.experiments.making.runner import plain
+from gliaflow.experiments.making.setting import Setting
 from gliaflow.experiments.results import Experiment, Fate, Progress
 
 TAIL = 20  # last lines of a runner that died
@@ -120,7 +121,7 @@ class Runners:
                     raise one
                 found[place] = one
         except KeyboardInterrupt as error:
-            error.add_note("the same command goes on where this one ended")
+            error.add_note(GOES_ON)
             raise
         finally:
             self._end()

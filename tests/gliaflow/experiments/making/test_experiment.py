@@ -14,8 +14,9 @@ from gliaflow.core.report import Outcome, Report, StageResult
 from gliaflow.errors import BadInput, UserError
 from gliaflow.experiments.ledger import Ledger
 from gliaflow.experiments.making import experiment
-from gliaflow.experiments.making.experiment import Order, Setting, Wanted, failed, perform
+from gliaflow.experiments.making.experiment import Order, failed, perform
 from gliaflow.experiments.making.runner import Teller
+from gliaflow.experiments.making.setting import Setting, Wanted
 from gliaflow.experiments.making.workspaces import ExperimentWorkspace
 from gliaflow.experiments.results import Experiment, Fate
 from gliaflow.machine.git import git

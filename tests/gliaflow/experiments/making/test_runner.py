@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from gliaflow.core.options import Options
-from gliaflow.experiments.making.experiment import Order, Setting, Wanted
+from gliaflow.experiments.making.experiment import Order
 from gliaflow.experiments.making.runner import plain
 from gliaflow.experiments.making.runners import BOOT
+from gliaflow.experiments.making.setting import Setting, Wanted
 from tests.support.patience import COMMAND_SECONDS
 from tests.support.repos import SOURCE, Project
 

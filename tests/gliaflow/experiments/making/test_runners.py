@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gliaflow.experiments.making import runners
-from gliaflow.experiments.making.experiment import Order, Setting, Wanted
+from gliaflow.experiments.making.experiment import Order
 from gliaflow.experiments.making.runners import TRIES, Runners
+from gliaflow.experiments.making.setting import Setting, Wanted
 from gliaflow.experiments.results import Experiment, Fate, Progress
 
 SETTING = Setting(Wanted(), "/top", ".dvc", ".", "/folder", "/cache", "f00", "f00", {}, (), "/runs")
