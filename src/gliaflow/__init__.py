@@ -6,6 +6,7 @@ The floors, an import goes only downwards:
     team                             stages on the hosts of a work pool: the side of the host
     as_dvc                           `reproduce` with DVC's keywords and errors
     api                              the functions of this package
+    experiments                      many runs with parameters of their own: sweeps, searches, what they leave
     hosts                            stages on the hosts of a work pool: the side of the caller
     flow | workspace | versioning    Prefect; a DVC workspace; data versions
     export | lockfiles               what journals hold, sent to Prefect; dvc.lock and .gitignore, byte for byte
@@ -23,7 +24,20 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from gliaflow.api import compare, fetch, get, publish, push, reproduce, status, version, versions
+    from gliaflow.api import (
+        compare,
+        fetch,
+        gc,
+        get,
+        publish,
+        push,
+        reproduce,
+        search,
+        status,
+        sweep,
+        version,
+        versions,
+    )
     from gliaflow.core.explain import Forecast
     from gliaflow.core.options import Options
     from gliaflow.core.ports import Executor, Listener
@@ -43,6 +57,12 @@ if TYPE_CHECKING:
         Summary,
     )
     from gliaflow.errors import BadInput, CommandFailed, GliaflowError, NotReproduced, TransientError, UserError
+    from gliaflow.experiments.gc import Place, Waste
+    from gliaflow.experiments.results import Experiment, Fate, Progress, SweepReport
+    from gliaflow.experiments.search.evolution import EvolutionOptions
+    from gliaflow.experiments.search.generations import Goal, Halving, SearchReport
+    from gliaflow.experiments.search.individuals import Individual
+    from gliaflow.experiments.search.workers import Memory
     from gliaflow.store.transfer import Transfer
     from gliaflow.versioning.diff import Difference
     from gliaflow.versioning.versions import Version
@@ -50,7 +70,10 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "api": ["reproduce", "status", "push", "fetch", "publish", "versions", "version", "get", "compare"],
+    "api": [
+        *["reproduce", "status", "sweep", "search", "gc"],
+        *["push", "fetch", "publish", "versions", "version", "get", "compare"],
+    ],
     "core.explain": ["Forecast"],
     "core.options": ["Options"],
     "core.ports": ["Executor", "Listener"],
@@ -59,6 +82,12 @@ _NAMES = {
         *["Began", "Event", "Line", "Message", "Retry", "RunBegan", "RunStopped", "StageEnded", "Summary"],
     ],
     "errors": ["BadInput", "CommandFailed", "GliaflowError", "NotReproduced", "TransientError", "UserError"],
+    "experiments.gc": ["Place", "Waste"],
+    "experiments.results": ["Experiment", "Fate", "Progress", "SweepReport"],
+    "experiments.search.evolution": ["EvolutionOptions"],
+    "experiments.search.generations": ["Goal", "Halving", "SearchReport"],
+    "experiments.search.individuals": ["Individual"],
+    "experiments.search.workers": ["Memory"],
     "store.transfer": ["Transfer"],
     "versioning.diff": ["Difference"],
     "versioning.versions": ["Version"],
@@ -72,35 +101,50 @@ __all__ = [
     "CommandFailed",
     "Difference",
     "Event",
+    "EvolutionOptions",
     "Executor",
+    "Experiment",
+    "Fate",
     "Forecast",
     "GliaflowError",
+    "Goal",
+    "Halving",
+    "Individual",
     "Line",
     "Listener",
+    "Memory",
     "Message",
     "NotReproduced",
     "Options",
     "Outcome",
+    "Place",
+    "Progress",
     "Report",
     "Retry",
     "RunBegan",
     "RunStopped",
+    "SearchReport",
     "StageEnded",
     "StageResult",
     "Summary",
+    "SweepReport",
     "Transfer",
     "TransientError",
     "UserError",
     "Version",
+    "Waste",
     "__version__",
     "checkout",
     "compare",
     "fetch",
+    "gc",
     "get",
     "publish",
     "push",
     "reproduce",
+    "search",
     "status",
+    "sweep",
     "version",
     "versions",
 ]

@@ -31,9 +31,9 @@ from gliaflow.terminal.pseudo import Shown
 if TYPE_CHECKING:
     from gliaflow.experiments.gc import Waste
     from gliaflow.experiments.making.setting import Wanted
-    from gliaflow.experiments.results import Experiment, Progress, Sweep
-    from gliaflow.experiments.search.evolution import Way
-    from gliaflow.experiments.search.generations import Found, Halving
+    from gliaflow.experiments.results import Experiment, Progress, SweepReport
+    from gliaflow.experiments.search.evolution import EvolutionOptions
+    from gliaflow.experiments.search.generations import Halving, SearchReport
     from gliaflow.store.transfer import Transfer
     from gliaflow.versioning.diff import Difference
     from gliaflow.versioning.versions import Version
@@ -315,7 +315,7 @@ def sweep(
     hear: "Callable[[Progress | Experiment], None] | None" = None,
     say: Say | None = None,
     prefect: bool = True,
-) -> "Sweep":
+) -> "SweepReport":
     """Make a DVC experiment of every set of parameters, side by side; the workspace stays as it is.
 
     What several experiments would run on the same data, one of them runs. A sweep that was ended goes on when it is
@@ -368,7 +368,7 @@ def search(
     root: Path | str = ".",
     *,
     minimize: bool = False,
-    way: "Way | None" = None,
+    evolution: "EvolutionOptions | None" = None,
     halving: "Halving | None" = None,
     jobs: int | None = None,
     pull: bool = False,
@@ -376,7 +376,7 @@ def search(
     hear: "Callable[[Progress | Experiment], None] | None" = None,
     say: Say | None = None,
     prefect: bool = True,
-) -> "Found":
+) -> "SearchReport":
     """Search the parameters of a stage by evolution, on workers that stay warm; the workspace stays as it is.
 
     The stage offers `load(params) -> data` and `train(data, params) -> iterator of metrics` in the module that it
@@ -388,7 +388,7 @@ def search(
         metric: What `train` yields under this name after each epoch; the last one counts.
         root: The folder to run in, as `dvc --cd`.
         minimize: Whether the smallest value is the best one.
-        way: How the population evolves.
+        evolution: How the population evolves.
         halving: Which individuals are trained on after some epochs; all by default.
         jobs: How many CPU slots workers may hold at once; all by default. With GPUs there is a worker for each.
         pull: Fetch from the remote what is missing of what the stage reads.
@@ -405,7 +405,7 @@ def search(
         TransientError: the search was cancelled.
     """
     from gliaflow.experiments.making.setting import Wanted
-    from gliaflow.experiments.search.evolution import Way
+    from gliaflow.experiments.search.evolution import EvolutionOptions
     from gliaflow.experiments.search.generations import Goal, Halving, Sought
     from gliaflow.experiments.search.search import Search
     from gliaflow.experiments.search.space import read
@@ -416,7 +416,7 @@ def search(
         stage,
         tuple(read(Path(space))),
         Goal(metric, minimize),
-        way or Way(),
+        evolution or EvolutionOptions(),
         halving or Halving(),
         jobs or usable_cpus(),
     )

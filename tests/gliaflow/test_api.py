@@ -20,6 +20,18 @@ SIGNATURES = {
     " fallback: bool = False, prefect: bool = True, live: bool = False) -> Report",
     "status": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, options: Options = Options())"
     " -> list[Forecast]",
+    "sweep": "(root: Path | str = '.', params: Sequence[str] = (), targets: Iterable[str] | str = (), *,"
+    " rows: Path | str | None = None, name: str | None = None, options: Options = Options(), jobs: int | None = None,"
+    " executors: Sequence[str] = (), copy_paths: Sequence[str] = (), message: str | None = None,"
+    " at_once: int | None = None, hear: 'Callable[[Progress | Experiment], None] | None' = None,"
+    " say: Callable[[str], None] | None = None, prefect: bool = True) -> SweepReport",
+    "search": "(stage: str, space: Path | str, metric: str, root: Path | str = '.', *, minimize: bool = False,"
+    " evolution: 'EvolutionOptions | None' = None, halving: 'Halving | None' = None, jobs: int | None = None,"
+    " pull: bool = False, copy_paths: Sequence[str] = (),"
+    " hear: 'Callable[[Progress | Experiment], None] | None' = None, say: Callable[[str], None] | None = None,"
+    " prefect: bool = True) -> SearchReport",
+    "gc": "(root: Path | str = '.', *, keep: Collection[str] = (), cloud: bool = False, remote: str | None = None,"
+    " dry: bool = False, say: Callable[[str], None] | None = None) -> Waste",
     "push": "(root: Path | str = '.', *, remote: str | None = None, jobs: int | None = None, verify: bool = False,"
     " say: Callable[[str], None] | None = None) -> Transfer",
     "fetch": "(root: Path | str = '.', *, remote: str | None = None, jobs: int | None = None,"

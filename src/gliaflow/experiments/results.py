@@ -81,7 +81,7 @@ def telling(found: Iterable[Experiment], most: int = MOST_METRICS) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepReport:
     """What became of a sweep, its experiments in the order of their sets."""
 
     experiments: Sequence[Experiment] = ()

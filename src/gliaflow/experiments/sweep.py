@@ -20,7 +20,7 @@ from gliaflow.experiments.ledger import LEDGER, Ledger, identity
 from gliaflow.experiments.making.experiment import Order
 from gliaflow.experiments.making.runners import Runners
 from gliaflow.experiments.making.setting import Wanted, look
-from gliaflow.experiments.results import Experiment, Fate, Progress, Sweep
+from gliaflow.experiments.results import Experiment, Fate, Progress, SweepReport
 from gliaflow.machine.git import git
 from gliaflow.store.repository import opened
 
@@ -84,7 +84,7 @@ class Planned:
                 return name
         raise AssertionError
 
-    def run(self, hear: Hear, at_once: int) -> Sweep:
+    def run(self, hear: Hear, at_once: int) -> SweepReport:
         """Make the experiments that are not there yet, `at_once` at a time, and tell of each as it goes."""
         setting = self.setting
         known = {
@@ -99,7 +99,7 @@ class Planned:
             self.ledger.begin(order.key, order.name)
         made = Runners(setting, min(at_once, len(left)), hear).make(left) if left else []
         by_key = known | {order.key: one for order, one in zip(left, made, strict=True)}
-        return Sweep([by_key[order.key] for order in self.orders])
+        return SweepReport([by_key[order.key] for order in self.orders])
 
 
 def _check(found: Iterable[ParameterSet], wdir: Path, hydra: bool) -> None:

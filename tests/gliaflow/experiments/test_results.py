@@ -1,6 +1,6 @@
 """Metrics of experiments, and which one is the best."""
 
-from gliaflow.experiments.results import Experiment, Fate, Sweep, telling
+from gliaflow.experiments.results import Experiment, Fate, SweepReport, telling
 
 
 def experiment(name: str, fate: Fate = Fate.DONE, **metrics: object) -> Experiment:
@@ -23,14 +23,14 @@ def test_only_numbers_are_scores() -> None:
 
 
 def test_the_best_is_the_first_of_the_best() -> None:
-    found = Sweep([experiment("a", acc=1), experiment("b", acc=3), experiment("c", acc=3), experiment("d")])
+    found = SweepReport([experiment("a", acc=1), experiment("b", acc=3), experiment("c", acc=3), experiment("d")])
     assert found.best("acc") is found.experiments[1]
     assert found.best("acc", minimize=True) is found.experiments[0]
     assert found.best("loss") is None
 
 
 def test_what_failed() -> None:
-    found = Sweep([experiment("a"), experiment("b", Fate.FAILED)])
+    found = SweepReport([experiment("a"), experiment("b", Fate.FAILED)])
     assert [one.name for one in found.failed] == ["b"]
 
 

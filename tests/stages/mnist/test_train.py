@@ -68,7 +68,7 @@ def test_the_loss_is_the_mean_over_steps(digits: Digits) -> None:
 
 def test_a_seed_settles_every_bit(digits: Digits) -> None:
     (network, epochs), (same, same_epochs), (other, _) = (run(digits, params(seed=seed)) for seed in (1, 1, 2))
-    assert epochs == same_epochs
+    assert [epoch[:3] for epoch in epochs] == [epoch[:3] for epoch in same_epochs]
     assert all(np.array_equal(*pair) for pair in zip(values(network), values(same), strict=True))
     assert not any(np.array_equal(*pair) for pair in zip(values(network), values(other), strict=True))
 

@@ -10,7 +10,7 @@ from gliaflow.errors import SomeFailed, UserError
 
 if TYPE_CHECKING:
     from gliaflow.experiments.results import Experiment
-    from gliaflow.experiments.search.generations import Found
+    from gliaflow.experiments.search.generations import SearchReport
 
 SHOWN = 10  # of the best individuals
 
@@ -76,14 +76,14 @@ def search(
     from gliaflow import api
     from gliaflow.cli.many.board import Board
     from gliaflow.experiments.figures import check
-    from gliaflow.experiments.search.evolution import Way
+    from gliaflow.experiments.search.evolution import EvolutionOptions
     from gliaflow.experiments.search.generations import Halving
     from gliaflow.experiments.search.space import read
 
     if figures:
         check(figures)
     names = [one.name for one in read(space)]
-    way = Way(population, generations, mutation, crossover, crossover_probability, seed)
+    evolution = EvolutionOptions(population, generations, mutation, crossover, crossover_probability, seed)
     with answer(as_json) as tell:
         with Board(population * generations, names, metric, minimize, quiet, what="individuals") as board:
             found = api.search(
@@ -92,7 +92,7 @@ def search(
                 metric,
                 repo,
                 minimize=minimize,
-                way=way,
+                evolution=evolution,
                 halving=Halving(rung, kept),
                 jobs=jobs,
                 pull=pull,
@@ -117,7 +117,7 @@ def search(
 
 
 def _experiment(
-    found: "Found",
+    found: "SearchReport",
     repo: Path,
     targets: tuple[str, ...],
     name: str | None,
@@ -135,7 +135,7 @@ def _experiment(
     return swept.experiments[0]
 
 
-def _show(found: "Found", names: list[str], metric: str, minimize: bool, made: "Experiment | None") -> None:
+def _show(found: "SearchReport", names: list[str], metric: str, minimize: bool, made: "Experiment | None") -> None:
     from rich.console import Console
 
     from gliaflow.cli.many.board import ordered, table
@@ -147,7 +147,7 @@ def _show(found: "Found", names: list[str], metric: str, minimize: bool, made: "
         print(f"the best became experiment {made.name}; to have it here: dvc exp apply {made.name}")
 
 
-def _draw(figures: Path, found: "Found") -> None:
+def _draw(figures: Path, found: "SearchReport") -> None:
     from gliaflow.experiments.figures import write_study
 
     write_study(figures, found.study, found.goal.metric)

@@ -12,7 +12,7 @@ from gliaflow.cli.repro import POOLS, Planned
 from gliaflow.errors import SomeFailed, UserError
 
 if TYPE_CHECKING:
-    from gliaflow.experiments.results import Experiment, Sweep
+    from gliaflow.experiments.results import Experiment, SweepReport
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ def sweep(
         raise SomeFailed(f"{count}; the same command tries these again", all(one.user for one in ended.failed))
 
 
-def _show(ended: "Sweep", params: Sequence[str], metric: str | None, minimize: bool, best: "Experiment | None") -> None:
+def _show(
+    ended: "SweepReport", params: Sequence[str], metric: str | None, minimize: bool, best: "Experiment | None"
+) -> None:
     from rich.console import Console
 
     from gliaflow.cli.many.board import failures, ordered, table
@@ -129,7 +131,7 @@ def _show(ended: "Sweep", params: Sequence[str], metric: str | None, minimize: b
         print(f"the best {metric} is that of {best.name}; to have it here: dvc exp apply {best.name}")
 
 
-def _draw(figures: Path, ended: "Sweep", params: Sequence[str], metric: str | None) -> None:
+def _draw(figures: Path, ended: "SweepReport", params: Sequence[str], metric: str | None) -> None:
     from gliaflow.experiments.figures import write
     from gliaflow.experiments.results import telling
 
@@ -137,7 +139,7 @@ def _draw(figures: Path, ended: "Sweep", params: Sequence[str], metric: str | No
     write(figures, ended.experiments, params, chosen)
 
 
-def _plain(ended: "Sweep", best: "Experiment | None") -> dict[str, Any]:
+def _plain(ended: "SweepReport", best: "Experiment | None") -> dict[str, Any]:
     """For a program."""
     chosen = {"best": best.name} if best else {}
     return {"experiments": [one.plain() for one in ended.experiments], **chosen}

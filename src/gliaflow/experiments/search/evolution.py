@@ -17,7 +17,7 @@ CROSSOVERS = ("uniform", "blxalpha", "sbx", "vsbx", "spx", "undx")
 
 
 @dataclass(frozen=True)
-class Way:
+class EvolutionOptions:
     """How a population evolves."""
 
     population: int = 20
@@ -47,7 +47,11 @@ class Evolution:
     """The population of one search; `first` are values that the first generation has among others."""
 
     def __init__(
-        self, space: Sequence[Range | Choices], way: Way, minimize: bool, first: Mapping[str, Value] | None = None
+        self,
+        space: Sequence[Range | Choices],
+        way: EvolutionOptions,
+        minimize: bool,
+        first: Mapping[str, Value] | None = None,
     ) -> None:
         import optuna
 

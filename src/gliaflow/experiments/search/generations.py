@@ -16,7 +16,7 @@ from gliaflow.core.ports import Listener
 from gliaflow.core.report import Began, Event, Line, Outcome, Report, RunBegan, StageEnded, StageResult, Summary
 from gliaflow.errors import BadInput, CommandFailed
 from gliaflow.experiments.results import Experiment, Fate, Progress
-from gliaflow.experiments.search.evolution import Evolution, Way
+from gliaflow.experiments.search.evolution import Evolution, EvolutionOptions
 from gliaflow.experiments.search.individuals import Book, Individual, Trained
 from gliaflow.experiments.search.space import Choices, Range, Value, current
 from gliaflow.experiments.search.subject import Subject
@@ -67,14 +67,14 @@ class Sought:
     """The stage."""
     space: tuple[Range | Choices, ...]
     goal: Goal
-    way: Way
+    way: EvolutionOptions
     halving: Halving
     jobs: int
     """How many CPU slots workers may hold at once."""
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchReport:
     """What came of a search."""
 
     individuals: tuple[Individual, ...]
@@ -145,7 +145,7 @@ class Generations:
         number = count(wanted.jobs, subject.door.settings)
         self._workers = Workers(subject.door, number, wanted.jobs, say, self._on_epoch)
 
-    def evolved(self) -> Found:
+    def evolved(self) -> SearchReport:
         """All generations, one after another."""
         wanted = self._wanted
         evolution = Evolution(
@@ -163,7 +163,7 @@ class Generations:
                 evolution.tell([(trial, one.score, more) for (trial, _), one, more in told])
         workers = self._workers
         counts = (len(self._trained), self._epochs, tuple(workers.memory), workers.replaced)
-        return Found(tuple(individuals), self._goal, *counts, evolution.study)
+        return SearchReport(tuple(individuals), self._goal, *counts, evolution.study)
 
     def _of_generation(self, asked: Sequence[Mapping[str, Value]]) -> list[Individual]:
         """Train a generation, rung by rung; its individuals in the order in which they were asked for."""

@@ -11,7 +11,7 @@ from gliaflow.experiments.making.experiment import LOCKS, TWINS, Reproduce, alon
 from gliaflow.experiments.making.setting import Wanted, look
 from gliaflow.experiments.making.workspaces import ExperimentWorkspace
 from gliaflow.experiments.results import Experiment, Progress
-from gliaflow.experiments.search.generations import Found, Generations, Keep, Sought
+from gliaflow.experiments.search.generations import Generations, Keep, SearchReport, Sought
 from gliaflow.experiments.search.individuals import Book
 from gliaflow.experiments.search.subject import check_names, subject, upstreams
 from gliaflow.store.repository import opened
@@ -38,7 +38,7 @@ class Search:
         parts = {name: getattr(self.setting, name) for name in names}
         self._key = f"search-{identity({**parts, 'stage': sought.address})}"
 
-    def run(self, reproduce: Reproduce, keep: Keep, hear: Callable[[Progress | Experiment], None]) -> Found:
+    def run(self, reproduce: Reproduce, keep: Keep, hear: Callable[[Progress | Experiment], None]) -> SearchReport:
         """Bring all that the stage reads up to date, then evolve.
 
         Raises:

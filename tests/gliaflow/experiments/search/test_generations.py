@@ -6,7 +6,7 @@ import pytest
 
 from gliaflow.errors import BadInput
 from gliaflow.experiments.results import Fate
-from gliaflow.experiments.search.generations import Found, Goal, Halving, shown
+from gliaflow.experiments.search.generations import Goal, Halving, SearchReport, shown
 from gliaflow.experiments.search.individuals import Individual
 from tests.gliaflow.experiments.search.searched import search, searched
 from tests.support.repos import Project
@@ -36,9 +36,9 @@ def test_the_best_and_what_is_shown() -> None:
         Individual(0, key, {"a": 0.123456, "b": "x"}, score, 3, 1.0) for key, score in (("1", 0.5), ("2", 0.7))
     )
     lost = Individual(1, "3", {"a": 1.0, "b": "y"}, None, 0, 0.5, "the loss is nan")
-    found = Found((bad, good, lost, good), Goal("loss", minimize=True), 3, 6, (), 0)
+    found = SearchReport((bad, good, lost, good), Goal("loss", minimize=True), 3, 6, (), 0)
     assert found.best == good
-    assert Found((lost,), Goal("loss"), 1, 0, (), 0).best is None
+    assert SearchReport((lost,), Goal("loss"), 1, 0, (), 0).best is None
     shown_ones = found.experiments()
     assert [one.name for one in shown_ones] == ["g0-2", "g0-1", "g1-3"]
     assert (shown_ones[0].params, shown_ones[0].metrics) == (
