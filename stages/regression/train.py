@@ -6,9 +6,9 @@ epoch, in nats. Beside them, as no output, TensorBoard's log.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,8 +44,16 @@ class TrainParams:
     """CPU threads; the bits of the results may depend on it."""
 
 
-def train(noise: Noise, points: pd.DataFrame, params: TrainParams, on_epoch: Callable[[int, float], None]) -> Any:
-    """The fitted model; `on_epoch` is told each epoch's number, from 1, and mean negative log-likelihood in nats.
+class Epoch(NamedTuple):
+    """How one epoch went."""
+
+    number: int  # from 1
+    loss: float  # mean negative log-likelihood of the training points, nats
+    model: Any  # as it is now: the next epoch changes it
+
+
+def train(noise: Noise, points: pd.DataFrame, params: TrainParams) -> Iterator[Epoch]:
+    """Fit the model; yield each epoch as it ends.
 
     Raises:
         UserError: the loss is no longer finite.
@@ -55,12 +63,13 @@ def train(noise: Noise, points: pd.DataFrame, params: TrainParams, on_epoch: Cal
     models.start_at_marginal(model, y)
     run_epoch = _epoch(model, models.column(points["x"].to_numpy()), y, params)
     generator = np.random.default_rng(params.seed)
-    for epoch in range(1, params.epochs + 1):
+    for number in range(1, params.epochs + 1):
         loss = float(run_epoch(generator.permutation(len(y))))
         if not math.isfinite(loss):
-            raise UserError(f"{noise} noise: the loss is {loss} in epoch {epoch}; lower regression.train.learning_rate")
-        on_epoch(epoch, loss)
-    return model
+            raise UserError(
+                f"{noise} noise: the loss is {loss} in epoch {number}; lower regression.train.learning_rate"
+            )
+        yield Epoch(number, loss, model)
 
 
 def _epoch(model: Any, x: models.Singles, y: models.Singles, params: TrainParams) -> Callable[[Any], Any]:
@@ -103,17 +112,14 @@ def main(noise: Noise, points: Path, *, model: Path, curves: Path) -> None:
             writer.as_default(),
             shown as bar,
         ):
-
-            def on_epoch(epoch: int, loss: float) -> None:
-                live.step = epoch
-                live.log_metric(LOSS, loss)
+            for epoch in train(noise, table, params):
+                live.step = epoch.number
+                live.log_metric(LOSS, epoch.loss)
                 live.next_step()
-                tf.summary.scalar(LOSS, loss, step=epoch)
-                bar.add(1, f"loss {loss:.3f}")
-
-            fitted = train(noise, table, params, on_epoch)
+                tf.summary.scalar(LOSS, epoch.loss, step=epoch.number)
+                bar.add(1, f"loss {epoch.loss:.3f}")
         writer.close()
-        models.save(fitted, model_partial)
+        models.save(epoch.model, model_partial)  # there is one: params has 1 epoch or more
 
 
 if __name__ == "__main__":

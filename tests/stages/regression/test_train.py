@@ -19,8 +19,10 @@ Stage = Callable[..., subprocess.CompletedProcess[str]]
 RECIPE = TrainParams(seed=1, epochs=5, batch=32, learning_rate=0.05, threads=1)
 
 
-def ignore(epoch: int, loss: float) -> None:
-    pass
+def fitted(noise: Noise, points: pd.DataFrame, params: TrainParams) -> tuple[Any, dict[int, float]]:
+    """The model after the last epoch, and the loss of each epoch by its number."""
+    epochs = list(train(noise, points, params))
+    return epochs[-1].model, {epoch.number: epoch.loss for epoch in epochs}
 
 
 def adam(table: pd.DataFrame, params: TrainParams) -> tuple[Any, list[float]]:
@@ -43,8 +45,8 @@ def adam(table: pd.DataFrame, params: TrainParams) -> tuple[Any, list[float]]:
 
 
 def test_training_is_adam_on_the_mean_of_the_points_with_the_short_batch_weighing_less(draw: Draw) -> None:
-    table, losses = draw("constant", 1), dict[int, float]()
-    model = train("constant", table, RECIPE, losses.__setitem__)
+    table = draw("constant", 1)
+    model, losses = fitted("constant", table, RECIPE)
     weights, by_hand = adam(table, RECIPE)
     line = models.line(model)
     assert (line.slope, line.intercept) == pytest.approx(tuple(weights), rel=1e-4)
@@ -55,21 +57,20 @@ def test_training_is_adam_on_the_mean_of_the_points_with_the_short_batch_weighin
 @pytest.mark.parametrize("noise", get_args(Noise))
 def test_training_twice_gives_the_same_bits_and_another_seed_others(draw: Draw, noise: Noise) -> None:
     once, again, other = (
-        train(noise, draw(noise, 1), replace(RECIPE, seed=seed), ignore).get_weights() for seed in (1, 1, 2)
+        fitted(noise, draw(noise, 1), replace(RECIPE, seed=seed))[0].get_weights() for seed in (1, 1, 2)
     )
     assert all(map(np.array_equal, once, again))
     assert not all(map(np.array_equal, once, other))
 
 
 def test_a_batch_may_hold_more_than_all_points(draw: Draw) -> None:
-    losses = dict[int, float]()
-    train("constant", draw("constant", 1), replace(RECIPE, batch=1000, epochs=50), losses.__setitem__)
+    _, losses = fitted("constant", draw("constant", 1), replace(RECIPE, batch=1000, epochs=50))
     assert losses[50] < losses[1]
 
 
 def test_a_loss_that_is_not_finite_says_what_to_lower(draw: Draw) -> None:
     with pytest.raises(UserError, match=r"epoch \d+; lower regression\.train\.learning_rate"):
-        train("growing", draw("growing", 1), replace(RECIPE, learning_rate=1e38), ignore)
+        fitted("growing", draw("growing", 1), replace(RECIPE, learning_rate=1e38))
 
 
 @pytest.mark.usefixtures("params")
