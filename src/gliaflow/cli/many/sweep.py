@@ -98,7 +98,7 @@ def sweep(
                 message=message,
                 at_once=at_once,
                 hear=board.hear,
-                say=None if quiet else print,
+                say=None if quiet else board.say,
                 prefect=prefect,
             )
         best = ended.best(metric, minimize) if metric else None

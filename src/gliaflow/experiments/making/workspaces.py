@@ -5,6 +5,7 @@ It has the user's DVC cache and nothing else of theirs: what an experiment does 
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from dvc.repo.experiments.refs import EXEC_BASELINE, EXEC_HEAD
 from gliaflow.errors import UserError
 from gliaflow.machine.git import git
 
+RELATIVE = re.compile(r"\.{1,2}(/|$)|[^:/]+/|[^:]+$")  # an address that is a path, and begins nowhere
 READY = "ready"  # the file that is there once a workspace is whole
 
 
@@ -59,6 +61,10 @@ class ExperimentWorkspace:
         shutil.copyfile(self._path("config"), path)
         for key in ("core.worktree", "core.bare"):
             git(self.root, "config", "--file", str(path), "--unset-all", key, check=False)
+        for name in git(self.root, "remote").stdout.splitlines():
+            url = git(self.root, "remote", "get-url", name).stdout.rstrip("\n")
+            if RELATIVE.match(url):  # seen from the user's repository
+                git(self.root, "remote", "set-url", name, str((self._top / url).resolve()))
 
     def configure(self, dvc_dir: str, cache: str) -> None:
         """Write DVC's settings of this machine, and where remotes are as seen from the user's repository.

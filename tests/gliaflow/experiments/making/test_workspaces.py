@@ -94,3 +94,26 @@ def test_of_a_linked_worktree_and_of_a_shallow_clone(project: Project, tmp_path:
         assert (workspace.root / "a.txt").read_text() == "2\n"
         assert git(workspace.root, "status", "--short").stdout == ""
         assert git(workspace.root, "log", "--format=%H").stdout.split()[0] == head
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("../far.git", "{parent}/far.git"),
+        ("./near.git", "{top}/near.git"),
+        ("near.git", "{top}/near.git"),
+        ("/else/where.git", "/else/where.git"),
+        ("https://host/x.git", "https://host/x.git"),
+        ("git@host:x/y.git", "git@host:x/y.git"),
+        ("file:///x.git", "file:///x.git"),
+    ],
+)
+def test_a_remote_is_where_it_was(project: Project, url: str, expected: str) -> None:
+    project.write({"a.txt": ""})
+    project.commit()
+    project.run("git", "remote", "add", "origin", url)
+    head = git(project.root, "rev-parse", "HEAD").stdout.strip()
+    workspace = ExperimentWorkspace(project.root.parent / "key", project.root)
+    workspace.make(head, head)
+    found = git(workspace.root, "remote", "get-url", "origin").stdout.strip()
+    assert found == expected.format(top=project.root, parent=project.root.parent)
