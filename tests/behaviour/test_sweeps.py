@@ -202,6 +202,19 @@ def test_two_sweeps_at_once_make_each_experiment_once(graph: Project, log: Path)
     assert len(refs(graph)) == 6
 
 
+def test_another_sweep_of_the_same_name_at_the_same_time(graph: Project) -> None:
+    lines = [[*GLIAFLOW, "sweep", "--no-prefect", "--json", "-S", f"c={c}", "-n", "same"] for c in (1, 2)]
+    both = [
+        subprocess.Popen(line, cwd=graph.root, env=graph.environment, stdout=subprocess.PIPE, text=True)
+        for line in lines
+    ]
+    found = [json.loads(one.communicate(timeout=COMMAND_SECONDS)[0])["experiments"][0] for one in both]
+    assert sorted(one["fate"] for one in found) == ["done", "failed"]
+    [lost] = (one for one in found if one["fate"] == "failed")
+    assert lost["error"] == "experiment 'same' is there already, of other parameters: take another --name"
+    assert len(refs(graph)) == 1
+
+
 def left_over(project: Project) -> list[str]:
     """What lies about of experiments that are made."""
     folder = project.root / ".dvc/tmp/gliaflow/experiments"
@@ -209,6 +222,9 @@ def left_over(project: Project) -> list[str]:
 
 
 def test_killed_at_any_moment_it_goes_on(graph: Project, log: Path) -> None:
+    undisturbed = graph.copy(graph.root.parent / "undisturbed" / "project")
+    swept(undisturbed, *SETS, "-n", "x")
+    log.unlink()
     generator = random.Random(11)
     line = [*GLIAFLOW, "sweep", "--no-prefect", *SETS, "-n", "x", "-j", "2"]
     for _ in range(KILLS):
@@ -224,7 +240,10 @@ def test_killed_at_any_moment_it_goes_on(graph: Project, log: Path) -> None:
         started.wait()
         assert soon(lambda: not mine(graph)), "processes are left"
     told = swept(graph, *SETS, "-n", "x")
-    assert len(refs(graph)) == 6
+    ours, expected = refs(graph), refs(undisturbed)
+    assert {name: content(graph, rev) for name, rev in ours.items()} == {
+        name: content(undisturbed, rev) for name, rev in expected.items()
+    }
     assert {one["fate"] for one in told["experiments"]} <= {"known", "done"}
     times = runs(log)
     extra = sum(times.values()) - (1 + 3 + 6)

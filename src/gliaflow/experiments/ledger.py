@@ -52,6 +52,14 @@ class Ledger:
                 found[line["set"]] = Experiment.of({**plain, "name": names[plain["rev"]]})
         return found
 
+    def experiment(self, key: str, top: Path) -> Experiment | None:
+        """The experiment of one set, if it is done and git still has it; the rest of the file is not looked at."""
+        own = [line for line in self._lines(key) if line.get("set") == key and "experiment" in line]
+        if not own:
+            return None
+        names, plain = experiment_names(top), own[-1]["experiment"]
+        return Experiment.of({**plain, "name": names[plain["rev"]]}) if plain["rev"] in names else None
+
     def leave(self, hashes: Collection[str]) -> None:
         """Note what an experiment that failed has put into the cache."""
         self._append({"left": sorted(hashes)})
@@ -71,10 +79,13 @@ class Ledger:
             found = set() if "forgotten" in line else found | set(line.get("left", ()))
         return found
 
-    def _lines(self) -> list[dict[str, Any]]:
+    def _lines(self, holding: str = "") -> list[dict[str, Any]]:
+        """What its lines say; with `holding`, those alone in which this text stands."""
         found = []
         text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
         for line in text.splitlines():
+            if holding not in line:
+                continue
             try:
                 found.append(json.loads(line))
             except ValueError:  # what a kill or a full disk cut off

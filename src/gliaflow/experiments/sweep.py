@@ -40,7 +40,7 @@ class Planned:
             _check(found, Path.cwd(), hydra)
             self.setting = look(repo, wanted, {file for one in found for file in one.overrides})
             self.ledger = Ledger(Path(self.setting.folder, LEDGER))
-            keys = [self._key(one) for one in found]
+            keys = self._keys(found)
             self._made = self.ledger.done(Path(self.setting.top))
             self._done = {} if wanted.options.force else self._made
             names = self._names(repo, keys, wanted.name)
@@ -49,14 +49,14 @@ class Planned:
             for key, one in zip(keys, found, strict=True)
         ]
 
-    def _key(self, one: ParameterSet) -> str:
-        """The identity of a set: of all that its experiment depends on."""
+    def _keys(self, found: Iterable[ParameterSet]) -> list[str]:
+        """The identity of each set: of all that its experiment depends on."""
         setting, usual = asdict(self.setting), asdict(Options())
         parts = {name: setting[name] for name in ("baseline", "wdir", "data")}
         flags = {k: value for k, value in setting["wanted"]["options"].items() if value != usual[k] and k != "force"}
         tree = git(Path(self.setting.top), "rev-parse", f"{self.setting.tree}^{{tree}}").stdout.strip()
-        parts |= {"targets": self.setting.wanted.targets, "flags": flags, "tree": tree, "overrides": one.overrides}
-        return identity(parts)
+        parts |= {"targets": self.setting.wanted.targets, "flags": flags, "tree": tree}
+        return [identity({**parts, "overrides": one.overrides}) for one in found]
 
     def _names(self, repo: Any, keys: Sequence[str], prefix: str | None) -> dict[str, str]:
         """A name for each set: that which it has already; else after `prefix`; else one as DVC makes them up."""

@@ -5,10 +5,11 @@ A process of its own does this, a runner; it does one experiment at a time.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dvc.dependency import ParamsDependency
 from dvc.env import DVC_EXP_BASELINE_REV, DVC_EXP_NAME, DVC_ROOT
@@ -17,7 +18,9 @@ from dvc.repo.checkout import checkout
 from dvc.repo.experiments.executor.base import BaseExecutor
 from dvc.repo.experiments.refs import EXEC_BASELINE, EXEC_BRANCH, ExpRefInfo
 from dvc.scm import add_no_submodules
+from dvc.stage import PipelineStage
 from dvc.stage.utils import _get_stage_files
+from dvc.utils.serialize import parse_yaml
 
 from gliaflow.core.options import Part
 from gliaflow.core.ports import Listener
@@ -60,10 +63,11 @@ def perform(setting: Setting, order: Order, reproduce: Reproduce, listener: List
     ledger = Ledger(Path(setting.folder, LEDGER))
     locks, wait = Twins(Path(setting.folder, LOCKS), order.name), "waits for another sweep that makes it too"
     with alone(locks, order.key, lambda: say(wait)):
-        if known := ledger.done(top).get(order.key):
+        if known := ledger.experiment(order.key, top):
             return known
         workspace = ExperimentWorkspace(home, top)
-        if not workspace.ready:
+        goes_on = workspace.ready
+        if not goes_on:
             prepare(workspace, setting, order.overrides)
         where = workspace.root / setting.wdir
         part = Part(Path(setting.journals), Path(setting.folder, TWINS), order.name, ("experiment", order.name))
@@ -78,7 +82,7 @@ def perform(setting: Setting, order: Order, reproduce: Reproduce, listener: List
             return Experiment(
                 order.name, order.params, Fate.FAILED, "", {}, stages, seconds, error, list(failed.tail), user
             )
-        rev = _committed(workspace.root, where, setting, order, report.reproduced)
+        rev = _committed(workspace.root, where, setting, order, report.reproduced, goes_on)
         found = Experiment(order.name, order.params, Fate.DONE, rev, metrics(where), stages, seconds)
         ledger.end(order.key, found)
         workspace.remove()
@@ -127,21 +131,42 @@ def _environment(setting: Setting, order: Order) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _committed(root: Path, where: Path, setting: Setting, order: Order, reproduced: list[str]) -> str:
+def _committed(root: Path, where: Path, setting: Setting, order: Order, reproduced: list[str], goes_on: bool) -> str:
     """The commit of the experiment, which the user's repository has now."""
     ref = str(ExpRefInfo(setting.baseline, order.name))
     with opened(where, _silent) as repo:
         if not repo.scm.get_ref(EXEC_BRANCH, follow=False):  # or it was committed, and the process ended then
             git(root, "update-ref", "--no-deref", "HEAD", EXEC_BASELINE)
-            _commit(repo, setting, order, reproduced)
-    git(Path(setting.top), "fetch", "--quiet", "--no-write-fetch-head", "--no-tags", str(root), f"+{ref}:{ref}")
+            _commit(repo, setting, order, {*reproduced, *(_recorded_since(repo, setting) if goes_on else ())})
+    plus = "+" if setting.wanted.options.force else ""
+    line = ["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", str(root), f"{plus}{ref}:{ref}"]
+    if git(Path(setting.top), *line, check=False).returncode:
+        if git(Path(setting.top), "rev-parse", "--verify", "--quiet", ref, check=False).returncode == 0:
+            raise UserError(f"experiment '{order.name}' is there already, of other parameters: take another --name")
+        git(Path(setting.top), *line)  # what is wrong is told
     return git(root, "rev-parse", ref).stdout.strip()
 
 
-def _commit(repo: Repo, setting: Setting, order: Order, reproduced: list[str]) -> None:
+def _recorded_since(repo: Repo, setting: Setting) -> set[str]:
+    """The stages that dvc.lock knows otherwise than at the beginning: they ran, maybe before the runner was killed."""
+    found = set[str]()
+    before: dict[str, Any] = {}
+    for stage in repo.index.stages:
+        if not isinstance(stage, PipelineStage):
+            continue
+        lockfile = stage.dvcfile._lockfile
+        path = os.path.relpath(lockfile.path, repo.scm.root_dir)
+        if path not in before:
+            shown = git(repo.scm.root_dir, "show", f"{setting.tree}:{path}", check=False)
+            before[path] = (parse_yaml(shown.stdout, path) or {}).get("stages", {}) if not shown.returncode else {}
+        if lockfile.load().get("stages", {}).get(stage.name) != before[path].get(stage.name):
+            found.add(stage.addressing)
+    return found
+
+
+def _commit(repo: Repo, setting: Setting, order: Order, reproduced: Collection[str]) -> None:
     """Commit what DVC would: what stages changed of what git tracks, and the files of parameters, metrics and plots."""
-    by_address = {stage.addressing: stage for stage in repo.index.stages}
-    stages = [by_address[address] for address in reproduced]
+    stages = [stage for stage in repo.index.stages if stage.addressing in reproduced]
     for stage in stages:
         repo.scm_context.add(_get_stage_files(stage))
     with chdir(repo.root_dir):

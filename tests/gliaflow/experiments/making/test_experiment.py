@@ -104,7 +104,9 @@ def test_ended_at_a_moment_after_the_run_it_goes_on(
 
     with monkeypatch.context() as patch:
         if moment == "fetched":
-            patch.setattr(experiment, "git", lambda root, *line: end() if line[0] == "fetch" else git(root, *line))
+            patch.setattr(
+                experiment, "git", lambda root, *line, **more: end() if line[0] == "fetch" else git(root, *line, **more)
+            )
         elif moment == "noted":
             patch.setattr(Ledger, "end", end)
         else:
