@@ -1,6 +1,7 @@
 """Train the U-Net.
 
 Inputs:  a folder with images.npy (N H W 3 uint8), masks.npy (N H W uint8 in {0, 1}), slices.csv, split.csv, weights.csv
+         and, if asked for, a file of weights to start from
 Outputs: a folder of weights (last.pt, best.pt by validation loss, and epoch-001.pt … when all are kept); the curves
 
 Shapes: N slices, B items of a batch, V volumes (one a patient), H = W pixels. All slices stay on the device as
@@ -10,7 +11,6 @@ uint8; drawing by weight, scaling, augmentation and losses happen there, and no 
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -19,16 +19,20 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
-from torch import Generator, Tensor
+from torch import Tensor
 
 from stages.atomic import growing, staged
 from stages.board import board
 from stages.command import run
 from stages.errors import BadInput, BadParameters
 from stages.lgg.arrays import map_arrays
+from stages.lgg.pretrained import weights as pretrained
+from stages.lgg.pretrained.layers import groups
+from stages.lgg.pretrained.weights import Pretrained, Start
 from stages.lgg.tables import read_slices, read_split, read_weights, rows
 from stages.lgg.unet import optimizer, resume
-from stages.lgg.unet.augment import Augmentation, augment, scale_intensity
+from stages.lgg.unet.augment import Augmentation, augment
+from stages.lgg.unet.batches import Slices, batch, draw, seeded, steps_per_epoch
 from stages.lgg.unet.losses import segmentation_loss
 from stages.lgg.unet.network import Network, UNet
 from stages.params import STRICT_KEYS, load
@@ -63,6 +67,7 @@ class TrainParams:
     batch: Annotated[int, Field(ge=1)]
     """Slices a step."""
     network: Network
+    start: Start
     loss: Loss
     optimizer: optimizer.Optimizer
     augment: Augmentation
@@ -72,14 +77,6 @@ class TrainParams:
     """CPU threads; the bits of the weights depend on it."""
     keep: Literal["last-and-best", "all"]
     """Which epochs' weights come out."""
-
-
-class Slices(NamedTuple):
-    """Slices on the device."""
-
-    images: Tensor  # N H W 3 uint8
-    masks: Tensor  # N H W uint8 in {0, 1}
-    volumes: Tensor  # N int64, the index of each slice's patient among the V of this set
 
 
 class Epoch(NamedTuple):
@@ -95,22 +92,28 @@ def train(
     validation: Slices,
     params: TrainParams,
     state: dict[str, Any] | None = None,
+    start: Pretrained | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Iterator[Epoch]:
     """Yield an `Epoch` as each ends; given the `state` of an earlier one, only those that follow it.
 
     Every draw of an epoch comes from the seed and the epoch's number alone, so the epochs are the same bits
     whether or not training was broken off between them. `weights` are the probabilities of the training slices.
+    What is in `start` takes the place of first weights, and moves as `params.start` says.
     `on_step` is called at each step of an epoch, which a GPU may not have ended by then.
 
     Raises:
-        BadParameters: the loss is no longer a number.
+        BadParameters: the loss is no longer a number, or nothing is left to train.
     """
     device = training.images.device
-    with _seeded(params.seed, 0, device):
-        unet = UNet(params.network).to(device).to(memory_format=torch.channels_last)
-    steps = _steps(weights, params)
-    optim, schedule = optimizer.build(unet, params.optimizer, params.epochs * steps)
+    with seeded(params.seed, 0, device):
+        unet = UNet(params.network)
+    old = start.weights if start else {}
+    unet.load_state_dict(unet.state_dict() | old)
+    trained = groups(unet, old, params.start.rate)
+    unet = unet.to(device).to(memory_format=torch.channels_last)
+    steps = steps_per_epoch(len(weights), params.batch)
+    optim, schedule = optimizer.build(trained, params.optimizer, params.epochs * steps)
     cumulative = torch.from_numpy(np.cumsum(weights)).to(device)  # N float64
     if state:
         unet.load_state_dict(state["unet"])
@@ -119,10 +122,10 @@ def train(
     for number in range(state["epoch"] + 1 if state else 1, params.epochs + 1):
         unet.train()
         sums = torch.zeros(3, device=device)
-        with _seeded(params.seed, number, device) as generator:
-            drawn = _draw(cumulative, generator).split(params.batch)
+        with seeded(params.seed, number, device) as generator:
+            drawn = draw(cumulative, generator).split(params.batch)
             for chosen in drawn:
-                images, masks = augment(*_batch(training, chosen), params.augment, generator)
+                images, masks = augment(*batch(training, chosen), params.augment, generator)
                 logits = _forward(unet, images, params)
                 loss, *parts = segmentation_loss(logits, masks, bce=params.loss.bce, dice=params.loss.dice)
                 optim.zero_grad()
@@ -136,36 +139,6 @@ def train(
             raise BadParameters(f"the loss is no number in epoch {number}: lower lgg.train.optimizer.learning_rate")
         states = {"unet": unet.state_dict(), "optimizer": optim.state_dict(), "schedule": schedule.state_dict()}
         yield Epoch(metrics, states | {"epoch": number})
-
-
-def _steps(weights: NDArray[np.float64], params: TrainParams) -> int:
-    """How many steps an epoch has."""
-    return math.ceil(len(weights) / params.batch)
-
-
-@contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[Generator]:
-    """A generator on the device; torch's own, which initial weights and dropout draw from, is seeded too inside."""
-    words = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64)
-    own, torchs = (int(word) >> 1 for word in words)  # torch takes 63 bits
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(torchs)
-        yield Generator(device).manual_seed(own)
-
-
-def _draw(cumulative: Tensor, generator: Generator) -> Tensor:
-    """As many slices as there are, by weight and with replacement: N int64.
-
-    In float64 and without `torch.multinomial`, whose probabilities are float32 and end at 2^24 categories.
-    """
-    points = torch.rand(len(cumulative), generator=generator, device=cumulative.device, dtype=torch.float64)
-    return torch.searchsorted(cumulative, points * cumulative[-1], right=True).clamp_(max=len(cumulative) - 1)
-
-
-def _batch(slices: Slices, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Images B 3 H W, channels last in memory as in the arrays, and masks B 1 H W, both float32."""
-    images = scale_intensity(slices.images[chosen].permute(0, 3, 1, 2))
-    return images, slices.masks[chosen][:, None].float()
 
 
 def _forward(unet: UNet, images: Tensor, params: TrainParams) -> Tensor:
@@ -185,7 +158,7 @@ def _validate(unet: UNet, validation: Slices, params: TrainParams) -> resume.Met
     overlap, sizes = torch.zeros(2, volumes, device=device, dtype=torch.float64)  # V pixels
     batches = torch.arange(len(validation.images), device=device).split(params.batch)
     for chosen in batches:
-        images, masks = _batch(validation, chosen)
+        images, masks = batch(validation, chosen)
         logits = _forward(unet, images, params)
         sums += torch.stack(segmentation_loss(logits, masks, bce=params.loss.bce, dice=params.loss.dice))
         predicted = (logits.sigmoid() >= THRESHOLD).float()
@@ -212,7 +185,7 @@ def _load(data: Path, network: Network, device: torch.device) -> tuple[Slices, N
     if not np.array_equal(weights["slice"], chosen["train"]):
         raise BadInput(f"{data / 'weights.csv'}: not the training slices of split.csv; run dvc repro lgg-weigh")
     images, masks = map_arrays(data, len(table), network.multiple)
-    if network.norm == "batch" and network.multiple in images.shape[1:3]:
+    if network.has_batch_norm and network.multiple in images.shape[1:3]:
         raise BadParameters("lgg.train.network: batch normalisation has one pixel at the lowest level; lower the depth")
     volumes = table["patient"].to_numpy()
     training, validation = (
@@ -256,8 +229,14 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _make_exact(params)
     training, weights, validation = _load(data, params.network, device)
-    steps = _steps(weights, params)
-    key = resume.key(params, [data / name for name in FILES], device)
+    steps = steps_per_epoch(len(weights), params.batch)
+    start, inputs = None, [data / name for name in FILES]
+    if params.start.weights != pretrained.NONE:
+        path = Path(params.start.weights)
+        start = pretrained.read(path, params.network, params.start.layers)
+        inputs.append(path)
+        print(f"{path}: {start.report()}", flush=True)
+    key = resume.key(params, inputs, device)
     with (
         resume.open_progress(Path(".state/lgg-train") / key, params.network, keep_all=params.keep == "all") as kept,
         # Curves grow while training goes on, for `dvc plots show`; so they are not staged as the weights are.
@@ -275,7 +254,7 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
 
         for metrics in kept.history:
             log(metrics)
-        for epoch in _until_memory_ends(train(training, weights, validation, params, kept.state, bar.add)):
+        for epoch in _until_memory_ends(train(training, weights, validation, params, kept.state, start, bar.add)):
             kept.save(epoch.metrics, epoch.state)
             log(epoch.metrics)
             shown = {name: value for name, value in epoch.metrics.items() if name.endswith(("/loss", "mean"))}

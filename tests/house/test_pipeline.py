@@ -65,8 +65,8 @@ def imported(path: Path) -> set[Path]:
 
 
 def from_parameters(name: str) -> str:
-    """The source of a download as dvc.yaml writes it: the value of a parameter."""
-    return "${" + name.replace("-", ".", 1) + ".source}"
+    """What dvc.yaml takes from a parameter as a dependency of a stage: its source, or what training starts from."""
+    return "${" + name.replace("-", ".", 1) + (".start.weights}" if name == "lgg-train" else ".source}")
 
 
 def paths(stage: Any, kind: str) -> list[str]:
@@ -207,7 +207,10 @@ def test_who_may_import_whom(path: Path) -> None:
     assert not (roots & {"tensorflow", "tf_keras", "keras"} and "torch" in roots)
 
 
-ROOMS: dict[str, set[str]] = {"source": set(), "scans": set(), "unet": set(), "scores": {"unet"}}
+ROOMS: dict[str, set[str]] = {
+    "source": set(), "scans": set(), "unet": set(), "scores": {"unet"},
+    "pretrained": {"source", "scans", "unet", "scores"},
+}  # fmt: skip
 """The folders of stages/lgg, and which others each may import from; the stages beside them may import from all."""
 
 
@@ -226,6 +229,7 @@ def expanded() -> dict[str, Any]:
             text = json.dumps(stage).replace("${item.noise}", item or "")
             if name in DOWNLOADS:
                 text = text.replace(from_parameters(name), parameters[name.split("-")[0]]["download"]["source"])
+            text = text.replace(from_parameters("lgg-train"), parameters["lgg"]["train"]["start"]["weights"])
             stages[f"{name}@{item}" if item else name] = json.loads(text)
     return stages
 

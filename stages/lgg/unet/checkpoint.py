@@ -4,7 +4,6 @@ Both are read with `weights_only`, so a file from elsewhere cannot run code. The
 because `torch.save` puts a file's name into its bytes, and moved into place whole.
 """
 
-import dataclasses
 import io
 import os
 from pathlib import Path
@@ -29,8 +28,8 @@ def save_tensors(values: dict[str, Any], path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def load_tensors(path: Path) -> dict[str, Any]:
-    """Read what `save_tensors` wrote, onto the CPU.
+def load_tensors(path: Path, advice: str = "run dvc repro lgg-train") -> dict[str, Any]:
+    """Read what `save_tensors` wrote, onto the CPU; `advice` ends an error.
 
     Raises:
         BadInput: no such file, damaged, or with anything but tensors and plain values inside.
@@ -38,14 +37,12 @@ def load_tensors(path: Path) -> dict[str, Any]:
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise BadInput(f"{path}: no such file; run dvc repro lgg-train") from None
+        raise BadInput(f"{path}: no such file; {advice}") from None
     except Exception as error:  # a damaged file makes the unpickler raise almost anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise BadInput(
-            f"{path}: not a file of tensors that gliaflow wrote ({reason}); run dvc repro lgg-train"
-        ) from None
+        raise BadInput(f"{path}: not a file of tensors that gliaflow wrote ({reason}); {advice}") from None
     if not isinstance(values, dict):
-        raise BadInput(f"{path}: holds a {type(values).__name__}, not named values; run dvc repro lgg-train")
+        raise BadInput(f"{path}: holds a {type(values).__name__}, not named values; {advice}")
     return values
 
 
@@ -55,7 +52,7 @@ def save_unet(path: Path, network: Network, weights: dict[str, Tensor], epoch: i
     plain = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()
     }
-    save_tensors({"network": dataclasses.asdict(network), "weights": plain, "epoch": epoch}, path)
+    save_tensors({"network": network.given(), "weights": plain, "epoch": epoch}, path)
 
 
 def load_unet(path: Path) -> UNet:

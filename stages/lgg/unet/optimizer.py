@@ -1,11 +1,12 @@
-"""How the weights of the U-Net move: the optimiser and the schedule of its learning rate."""
+"""How the weights of the U-Net move: the optimiser and the schedule of its learning rates."""
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import nn
+from torch.nn import Parameter
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from stages.params import STRICT_KEYS
@@ -27,15 +28,22 @@ class Optimizer:
     """Of the learning rate, step by step; one-cycle starts at a 25th, peaks at 30 % of the steps, ends near 0."""
 
 
-def build(model: nn.Module, chosen: Optimizer, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:
-    """The optimiser of `model`'s parameters and its schedule over `steps` steps of training in all."""
-    rate, decay = chosen.learning_rate, chosen.weight_decay
+def build(
+    parameters: Mapping[float, Iterable[Parameter]], chosen: Optimizer, steps: int
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """The optimiser of `parameters` and its schedule over `steps` steps of training in all.
+
+    Parameters stand under the part of the learning rate that is theirs: 1 for all of it, 0.1 for a tenth.
+    """
+    rates = [part * chosen.learning_rate for part in parameters]
+    groups = [{"params": list(some), "lr": rate} for some, rate in zip(parameters.values(), rates, strict=True)]
+    decay = chosen.weight_decay
     optimizer: torch.optim.Optimizer
     if chosen.name == "sgd":
-        optimizer = torch.optim.SGD(model.parameters(), rate, chosen.momentum, weight_decay=decay)
+        optimizer = torch.optim.SGD(groups, momentum=chosen.momentum, weight_decay=decay)
     else:
         kind = torch.optim.Adam if chosen.name == "adam" else torch.optim.AdamW
-        optimizer = kind(model.parameters(), rate, (chosen.momentum, BETA2), weight_decay=decay)
+        optimizer = kind(groups, betas=(chosen.momentum, BETA2), weight_decay=decay)
     if chosen.schedule == "one-cycle":
-        return optimizer, OneCycleLR(optimizer, rate, total_steps=steps)
+        return optimizer, OneCycleLR(optimizer, rates, total_steps=steps)
     return optimizer, ConstantLR(optimizer, factor=1.0)

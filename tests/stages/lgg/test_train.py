@@ -1,10 +1,12 @@
 import dataclasses
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,16 @@ import pandas as pd
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torchvision.models import get_model
 
 from stages.errors import BadInput, BadParameters
+from stages.lgg.pretrained import weights as pretrained
+from stages.lgg.pretrained.weights import Pretrained
 from stages.lgg.tables import write_table
-from stages.lgg.train import Epoch, Slices, TrainParams, _draw, _load, _validate, train
+from stages.lgg.train import Epoch, TrainParams, _load, _validate, train
 from stages.lgg.unet import resume
-from stages.lgg.unet.checkpoint import load_tensors, load_unet, save_tensors
+from stages.lgg.unet.batches import Slices
+from stages.lgg.unet.checkpoint import load_tensors, load_unet, save_tensors, save_unet
 from stages.lgg.unet.network import Network, UNet
 from tests.support.patience import PATIENCE
 
@@ -32,6 +38,7 @@ VALUES: dict[str, Any] = {
     "epochs": 3,
     "batch": 4,
     "network": {"width": 8, "depth": 2, "norm": "batch", "dropout": 0.2},
+    "start": {"weights": "none", "layers": "all", "rate": 0.1},
     "loss": {"bce": 0.5, "dice": 0.5},
     "optimizer": {
         "name": "adamw",
@@ -67,11 +74,11 @@ TRAINING, VALIDATION = squares(21, 1), squares(8, 2)  # 21: the last batch is on
 EVEN = np.full(21, 1 / 21)
 
 
-def run(chosen: TrainParams, state: dict[str, Any] | None = None) -> list[Epoch]:
+def run(chosen: TrainParams, state: dict[str, Any] | None = None, start: Pretrained | None = None) -> list[Epoch]:
     """All epochs, their states copied as they come since training goes on in place."""
     return [
         Epoch(epoch.metrics, {**epoch.state, "unet": {k: v.clone() for k, v in epoch.state["unet"].items()}})
-        for epoch in train(TRAINING, EVEN, VALIDATION, chosen, state)
+        for epoch in train(TRAINING, EVEN, VALIDATION, chosen, state, start)
     ]
 
 
@@ -103,6 +110,50 @@ def test_a_resumed_training_has_the_bits_of_an_unbroken_one(tmp_path: Path, name
     assert equal(resumed[-1].state["unet"], unbroken[-1].state["unet"])
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "resnet": {"network": {"encoder": "resnet18", "width": 8, "depth": 3, "norm": "batch", "dropout": 0.2}},
+    "slow": {"start": {"weights": "old.pt", "layers": "all", "rate": 0.1}},
+    "frozen": {"start": {"weights": "old.pt", "layers": "encoder", "rate": 0}},
+    "inserted": {
+        "network": VALUES["network"] | {"inserted": 1}, "start": {"weights": "old.pt", "layers": "all", "rate": 0},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[[TrainParams], Pretrained | None]:
+    """What training starts from, of weights that an epoch of another seed made."""
+
+    def read(chosen: TrainParams) -> Pretrained | None:
+        if chosen.start.weights == "none":
+            return None
+        other = params(seed=9, epochs=1)
+        save_unet(tmp_path / "old.pt", other.network, run(other)[0].state["unet"], 1)
+        return pretrained.read(tmp_path / chosen.start.weights, chosen.network, chosen.start.layers)
+
+    return read
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_of_each_kind_is_resumed_with_the_bits_of_an_unbroken_one(
+    kind: str, tmp_path: Path, start: Callable[[TrainParams], Pretrained | None]
+) -> None:
+    chosen = params(**KINDS[kind])
+    old = start(chosen)
+    unbroken = run(chosen, start=old)
+    for epoch in itertools.islice(train(TRAINING, EVEN, VALIDATION, chosen, start=old), 1):
+        save_tensors(epoch.state, tmp_path / "state.pt")
+    resumed = run(chosen, load_tensors(tmp_path / "state.pt"), old)
+    assert [epoch.metrics for epoch in resumed] == [epoch.metrics for epoch in unbroken[1:]]
+    assert equal(resumed[-1].state["unet"], unbroken[-1].state["unet"])
+    if old:  # what is frozen has the bits that it was given, after training too
+        moved = {
+            name for name, value in old.weights.items() if not torch.equal(value, unbroken[-1].state["unet"][name])
+        }
+        assert moved == (set(old.weights) if kind == "slow" else set())
+        assert not equal(unbroken[-1].state["unet"], unbroken[0].state["unet"])
+
+
 def test_the_seed_decides_and_the_global_one_is_left_alone() -> None:
     before = torch.get_rng_state()
     one, again, other = run(params(epochs=1)), run(params(epochs=1)), run(params(epochs=1, seed=2))
@@ -115,16 +166,6 @@ def test_a_loss_that_is_no_number_stops_with_advice() -> None:
     wild = VALUES["optimizer"] | {"name": "sgd", "learning_rate": 1e30, "schedule": "constant"}
     with pytest.raises(BadParameters, match=r"no number in epoch 1: lower lgg\.train\.optimizer\.learning_rate"):
         run(params(optimizer=wild, network=VALUES["network"] | {"norm": "none"}))
-
-
-def test_slices_are_drawn_by_weight() -> None:
-    weights = np.array([0.5, 0.0, 0.3, 0.2])
-    cumulative = torch.from_numpy(np.cumsum(np.tile(weights, 5000) / 5000))
-    drawn = _draw(cumulative, torch.Generator().manual_seed(3)).numpy() % 4
-    share = np.bincount(drawn, minlength=4) / len(drawn)
-    assert len(drawn) == 20_000
-    assert share[1] == 0
-    assert share == pytest.approx(weights, abs=0.015)  # more than four standard deviations
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
@@ -214,6 +255,46 @@ def test_the_command_writes_weights_and_curves_and_leaves_no_state(workspace: Pa
     assert names == ["best.pt", "epoch-001.pt", "epoch-002.pt", "epoch-003.pt", "last.pt"]
     assert (workspace / "model/last.pt").read_bytes() == weights
     assert (workspace / "model/epoch-003.pt").read_bytes() == weights
+
+
+def test_the_command_goes_on_from_a_checkpoint_of_another_training(workspace: Path) -> None:
+    assert command(workspace).returncode == 0
+    (workspace / "model").rename(workspace / "old")
+    write_params(
+        workspace,
+        network=VALUES["network"] | {"inserted": 1},
+        start={"weights": "old/last.pt", "layers": "all", "rate": 0},
+    )
+    ended = command(workspace)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    one, *others = ended.stdout.splitlines()
+    assert re.fullmatch(r"old/last\.pt: \d+ tensors are loaded", one)
+    assert [line.split(": inserted.0.inner.0.weight, ")[0] for line in others] == ["with first weights"]
+    before, after = (load_unet(workspace / name / "last.pt").state_dict() for name in ("old", "model"))
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert after.keys() - before.keys() == {name for name in after if name.startswith("inserted.")}
+
+
+def test_the_command_trains_a_resnet_from_torchvisions_weights(workspace: Path) -> None:
+    torch.save(get_model("resnet18", weights=None).state_dict(), workspace / "resnet18.pth")
+    network = KINDS["resnet"]["network"]
+    start = {"weights": "resnet18.pth", "layers": "all", "rate": 0}
+    write_params(workspace, network=network, start=start, epochs=1)
+    ended = command(workspace)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "in the file and not used: layer2.0.conv1.weight, " in ended.stdout
+    unet = load_unet(workspace / "model/last.pt")
+    assert unet.network == TypeAdapter(Network).validate_python(network)
+    theirs = torch.load(workspace / "resnet18.pth", weights_only=True)
+    assert torch.equal(unet.down.get_submodule("resnet.bn1").running_mean, theirs["bn1.running_mean"])  # type: ignore[arg-type]
+
+    (workspace / "resnet18.pth").unlink()
+    ended = command(workspace)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "error: resnet18.pth: no such file; put torchvision's resnet18-f37072fd.pth (ResNet18_Weights.IMAGENET1K_V1) "
+        "there, or set lgg.train.start.weights to none\n"
+    )
 
 
 def test_a_log_shows_how_far_training_is(workspace: Path) -> None:

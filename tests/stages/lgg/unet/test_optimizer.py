@@ -1,13 +1,15 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import Parameter
+from torch.optim.lr_scheduler import OneCycleLR
 
 from stages.lgg.unet.optimizer import Optimizer, build
 
 
 def steps(chosen: Optimizer, count: int) -> list[tuple[float, float]]:
     """Learning rate and momentum (or first beta) at each step."""
-    optimizer, schedule = build(nn.Linear(1, 1), chosen, count)
+    optimizer, schedule = build({1.0: nn.Linear(1, 1).parameters()}, chosen, count)
     seen = []
     for _ in range(count):
         group = optimizer.param_groups[0]
@@ -35,11 +37,57 @@ def test_one_cycle_is_the_tutorials(name: str) -> None:
     assert rates[-1] == pytest.approx(0.004 / 1e4)
 
 
+def weight() -> Parameter:
+    return Parameter(torch.ones(1))
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_old_layers_have_their_part_of_the_rate_at_every_step(name: str, schedule: str) -> None:
+    old, new = weight(), weight()
+    optim, plan = build({0.1: [old], 1.0: [new]}, optimizer(name, schedule), 50)
+    rates = []
+    for _ in range(50):
+        rates.append([group["lr"] for group in optim.param_groups])
+        (old + new).backward()
+        optim.step()
+        plan.step()
+    for slow, fast in rates:
+        assert slow == pytest.approx(0.1 * fast, rel=1e-9)
+    assert max(fast for _, fast in rates) == pytest.approx(0.1, rel=1e-2)
+    assert 0 < 1 - old.item() < 1 - new.item()
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_without_old_layers_the_steps_are_those_of_the_bare_optimiser(name: str) -> None:
+    """Bit for bit, as before there were old layers."""
+    found = []
+    for bare in (True, False):
+        parameter = Parameter(torch.linspace(-1, 1, 7))
+        if bare:
+            optim: torch.optim.Optimizer = (
+                torch.optim.SGD([parameter], 0.1, 0.9)
+                if name == "sgd"
+                else torch.optim.AdamW([parameter], 0.1, (0.9, 0.999), weight_decay=0.0)
+            )
+            plan: object = OneCycleLR(optim, 0.1, total_steps=20)
+        else:
+            optim, plan = build({1.0: [parameter]}, optimizer(name, "one-cycle"), 20)
+        for _ in range(20):
+            optim.zero_grad()
+            (parameter**3 + parameter).sum().backward()
+            optim.step()
+            plan.step()  # type: ignore[attr-defined]
+        found.append(parameter.detach())
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_constant_stays(name: str) -> None:
     assert steps(optimizer(name, "constant"), 20) == [(0.1, 0.9)] * 20
 
 
 def test_names_are_torchs() -> None:
-    kinds = {name: type(build(nn.Linear(1, 1), optimizer(name, "constant"), 1)[0]) for name in ("sgd", "adam", "adamw")}
+    names = ("sgd", "adam", "adamw")
+    kinds = {name: type(build({1.0: [weight()]}, optimizer(name, "constant"), 1)[0]) for name in names}
     assert kinds == {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}

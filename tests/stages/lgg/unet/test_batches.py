@@ -1,0 +1,47 @@
+"""Which slices an epoch draws, what a batch of them is, and that draws leave torch's own generator alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from stages.lgg.unet.batches import Slices, batch, draw, seeded, steps_per_epoch
+
+CPU = torch.device("cpu")
+
+
+def test_slices_are_drawn_by_weight() -> None:
+    weights = np.array([0.5, 0.0, 0.3, 0.2])
+    cumulative = torch.from_numpy(np.cumsum(np.tile(weights, 5000) / 5000))
+    drawn = draw(cumulative, torch.Generator().manual_seed(3)).numpy() % 4
+    share = np.bincount(drawn, minlength=4) / len(drawn)
+    assert len(drawn) == 20_000
+    assert share[1] == 0
+    assert share == pytest.approx(weights, abs=0.015)  # more than four standard deviations
+
+
+def test_a_batch_by_hand() -> None:
+    images = torch.tensor([0, 50, 100, 200], dtype=torch.uint8).reshape(1, 2, 2, 1).repeat(2, 1, 1, 3)
+    images[1] = 7  # a slice of one grey
+    masks = torch.tensor([[[0, 1], [1, 0]], [[0, 0], [0, 0]]], dtype=torch.uint8)
+    scaled, target = batch(Slices(images, masks, torch.zeros(2, dtype=torch.int64)), torch.tensor([0, 0, 1]))
+    assert scaled.shape == (3, 3, 2, 2)
+    for channel in range(3):
+        assert scaled[0, channel].flatten().tolist() == pytest.approx([0, 0.25, 0.5, 1], abs=1e-6)
+    assert scaled[2].abs().max() == 0
+    assert target.tolist() == [[[[0, 1], [1, 0]]], [[[0, 1], [1, 0]]], [[[0, 0], [0, 0]]]]
+
+
+@pytest.mark.parametrize(("slices", "size", "steps"), [(8, 4, 2), (9, 4, 3), (1, 4, 1)])
+def test_the_last_batch_may_be_shorter(slices: int, size: int, steps: int) -> None:
+    assert steps_per_epoch(slices, size) == steps == len(torch.arange(slices).split(size))
+
+
+def test_each_epoch_of_each_seed_draws_its_own() -> None:
+    before = torch.get_rng_state()
+    drawn = []
+    for seed, epoch in ((1, 0), (1, 0), (1, 1), (2, 0)):
+        with seeded(seed, epoch, CPU) as generator:
+            drawn.append((torch.rand(1, generator=generator).item(), torch.rand(1).item()))
+    assert drawn[0] == drawn[1]
+    assert len({value for pair in drawn for value in pair}) == 6
+    assert torch.equal(torch.get_rng_state(), before)
