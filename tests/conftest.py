@@ -37,6 +37,7 @@ RUNS_A_PIPELINE = (
 TRAINS = (
     "tests/stages/test_repro.py", "tests/stages/test_kills.py", "tests/stages/mnist/", "tests/stages/regression/",
     "tests/stages/lgg/test_train.py", "tests/stages/lgg/test_evaluate.py", "tests/stages/lgg/unet/test_resume.py",
+    "tests/stages/lgg/test_transfer.py", "tests/stages/lgg/pretrained/",
 )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ uint8; drawing by weight, scaling, augmentation and losses happen there, and no 
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -32,29 +31,14 @@ from stages.lgg.pretrained.weights import Pretrained, Start
 from stages.lgg.tables import read_slices, read_split, read_weights, rows
 from stages.lgg.unet import optimizer, resume
 from stages.lgg.unet.augment import Augmentation, augment
-from stages.lgg.unet.batches import Slices, batch, draw, seeded, steps_per_epoch
-from stages.lgg.unet.losses import segmentation_loss
+from stages.lgg.unet.batches import Slices, batch, draw, make_exact, seeded, steps_per_epoch
+from stages.lgg.unet.losses import Loss, segmentation_loss
 from stages.lgg.unet.network import Network, UNet
 from stages.params import STRICT_KEYS, load
 from stages.progress import progress
 
 FILES = ("images.npy", "masks.npy", "slices.csv", "split.csv", "weights.csv")
 THRESHOLD = 0.5  # probability from which a pixel counts as tumour in the curve of the validation Dice
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
-class Loss:
-    """Weights of the parts of the loss."""
-
-    bce: Annotated[float, Field(ge=0)]
-    dice: Annotated[float, Field(ge=0)]
-
-    @field_validator("dice")
-    @classmethod
-    def _something_to_learn(cls, dice: float, info: ValidationInfo) -> float:
-        if dice == 0 and info.data.get("bce") == 0:
-            raise ValueError("and so is bce; give one of them a weight")
-        return dice
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
@@ -199,16 +183,6 @@ def _load(data: Path, network: Network, device: torch.device) -> tuple[Slices, N
     return training, weights["weight"].to_numpy(), validation
 
 
-def _make_exact(params: TrainParams) -> None:
-    """The same bits each time on one device, and products as precise as the parameters say."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when CUDA starts
-    torch.use_deterministic_algorithms(True)
-    # Filling memory before it is written costs time, and nothing here reads what it did not write.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.allow_tf32 = params.precision == "tfloat32"
-    torch.set_num_threads(params.threads)
-
-
 def _until_memory_ends(epochs: Iterator[Epoch]) -> Iterator[Epoch]:
     try:
         yield from epochs
@@ -227,7 +201,7 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
 
     params = load(TrainParams, "lgg.train")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    _make_exact(params)
+    make_exact(params.threads, tf32=params.precision == "tfloat32")
     training, weights, validation = _load(data, params.network, device)
     steps = steps_per_epoch(len(weights), params.batch)
     start, inputs = None, [data / name for name in FILES]

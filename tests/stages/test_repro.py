@@ -13,6 +13,8 @@ SHORT = {
     "lgg__train__network__width": 8,
     "lgg__train__threads": 1,  # two clones side by side on two cores: more threads would only wait for each other
     "lgg__evaluate__threads": 1,
+    "lgg__transfer__training__steps_before": 4,
+    "lgg__transfer__training__steps": 4,
     "mnist__train__epochs": 2,
     "mnist__train__batches": 20,
     "mnist__train__threads": 1,
@@ -34,7 +36,7 @@ def clone(make_clone: Callable[[], Clone]) -> Clone:
 
 
 def test_everything_ran_and_is_recorded(clone: Clone) -> None:
-    assert len(clone.lock()) == 16
+    assert len(clone.lock()) == 17
     assert clone.run("dvc", "status").stdout == "Data and pipelines are up to date.\n"
     assert clone.run("git", "status", "--porcelain").stdout == ""
 

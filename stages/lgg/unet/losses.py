@@ -3,10 +3,31 @@
 Shapes: logits, probability and target are B 1 H W; the target holds 0 and 1; a loss is a scalar.
 """
 
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from stages.params import STRICT_KEYS
+
 SMOOTH = 1.0  # keeps the dice of an empty batch defined
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
+class Loss:
+    """Weights of the parts of the loss."""
+
+    bce: Annotated[float, Field(ge=0)]
+    dice: Annotated[float, Field(ge=0)]
+
+    @field_validator("dice")
+    @classmethod
+    def _something_to_learn(cls, dice: float, info: ValidationInfo) -> float:
+        if dice == 0 and info.data.get("bce") == 0:
+            raise ValueError("and so is bce; give one of them a weight")
+        return dice
 
 
 def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
