@@ -93,6 +93,17 @@ def test_transfer_gains_as_much_as_it_says() -> None:
     assert f"by {mean:.1f} points (95 % interval {low:.1f} to {high:.1f})" in " ".join(PIPELINE.text.split())
 
 
+def test_training_before_gains_as_much_as_it_says() -> None:
+    """By the metrics in git, as above."""
+    line = ["git", "show", ":results/lgg/transfer.json"]
+    found = json.loads(subprocess.run(line, cwd=ROOT, capture_output=True, check=True).stdout)
+    for control in ("scratch", "scratch-longer"):
+        values = found["dice_per_volume_mean_difference"][f"institutions minus {control}"].values()
+        mean, low, high = (f"{value:.3f}".replace("-", "−") for value in list(values)[:3])
+        told = f"better than `{control}` by {mean} (95 % interval over patients {low} to {high})"
+        assert told in " ".join(PIPELINE.text.split())
+
+
 def test_pictures_are_small_enough_for_git() -> None:
     pictures = list((ROOT / "docs").rglob("*.png"))
     assert pictures
