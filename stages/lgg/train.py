@@ -159,8 +159,12 @@ def _named(subset: str, means: Tensor) -> resume.Metrics:
     )
 
 
-def _load(data: Path, network: Network, device: torch.device) -> tuple[Slices, NDArray[np.float64], Slices]:
-    """Training slices, their weights, validation slices."""
+def load_slices(data: Path, network: Network, device: torch.device) -> tuple[Slices, NDArray[np.float64], Slices]:
+    """Training slices, their weights, validation slices.
+
+    Raises:
+        BadInput, BadParameters: an array or table is not what it must be, or does not fit the network.
+    """
     table, weights = read_slices(data / "slices.csv"), read_weights(data / "weights.csv")
     split = read_split(data / "split.csv")
     chosen = {"train": rows(table, split, "train"), "validation": rows(table, split, "validation")}
@@ -202,7 +206,7 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
     params = load(TrainParams, "lgg.train")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     make_exact(params.threads, tf32=params.precision == "tfloat32")
-    training, weights, validation = _load(data, params.network, device)
+    training, weights, validation = load_slices(data, params.network, device)
     steps = steps_per_epoch(len(weights), params.batch)
     start, inputs = None, [data / name for name in FILES]
     if params.start.weights != pretrained.NONE:

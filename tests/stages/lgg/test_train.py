@@ -21,7 +21,7 @@ from stages.errors import BadInput, BadParameters
 from stages.lgg.pretrained import weights as pretrained
 from stages.lgg.pretrained.weights import Pretrained
 from stages.lgg.tables import write_table
-from stages.lgg.train import Epoch, TrainParams, _load, _validate, train
+from stages.lgg.train import Epoch, TrainParams, _validate, load_slices, train
 from stages.lgg.unet import resume
 from stages.lgg.unet.batches import Slices
 from stages.lgg.unet.checkpoint import load_tensors, load_unet, save_tensors, save_unet
@@ -325,7 +325,7 @@ def test_ctrl_c_leaves_no_half_of_the_curves(workspace: Path) -> None:
 
 
 def test_the_arrays_are_dealt_by_patient(workspace: Path) -> None:
-    training, weights, validation = _load(workspace / "data", params().network, CPU)
+    training, weights, validation = load_slices(workspace / "data", params().network, CPU)
     assert torch.equal(training.images, TRAINING.images)
     assert torch.equal(validation.masks, VALIDATION.masks)
     assert validation.volumes.tolist() == [0] * 4 + [1] * 4
@@ -334,16 +334,16 @@ def test_the_arrays_are_dealt_by_patient(workspace: Path) -> None:
 
 def test_misfits_are_refused(workspace: Path) -> None:
     with pytest.raises(BadInput, match=r"16 × 16 px, not multiples of 32; set lgg\.pack\.side"):
-        _load(workspace / "data", Network(width=8, depth=6, norm="none", dropout=0), CPU)
+        load_slices(workspace / "data", Network(width=8, depth=6, norm="none", dropout=0), CPU)
     with pytest.raises(BadParameters, match="one pixel at the lowest level"):
-        _load(workspace / "data", Network(width=8, depth=5, norm="batch", dropout=0), CPU)
+        load_slices(workspace / "data", Network(width=8, depth=5, norm="batch", dropout=0), CPU)
     write_table(pd.DataFrame({"slice": range(20), "weight": np.full(20, 0.05)}), workspace / "data/weights.csv")
     with pytest.raises(BadInput, match=r"weights\.csv: not the training slices"):
-        _load(workspace / "data", params().network, CPU)
+        load_slices(workspace / "data", params().network, CPU)
     split = (workspace / "data/split.csv").read_text()
     (workspace / "data/split.csv").write_text(split.replace("validation", "train"))
     with pytest.raises(BadInput, match=r"split\.csv: a subset has no patient"):
-        _load(workspace / "data", params().network, CPU)
+        load_slices(workspace / "data", params().network, CPU)
 
 
 def test_a_second_training_in_the_workspace_waits_for_the_first(workspace: Path) -> None:

@@ -1,0 +1,56 @@
+"""The door by which a search trains many U-Nets in one process: what `meta: {search: …}` of lgg-train names.
+
+`load` puts the slices on the device; they stay there as long as the parameters in LOADS are the same. `train` yields
+the metrics of each epoch, as the stage logs them: losses, and `validation/dice_per_volume_mean`.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stages.lgg import train as stage
+from stages.lgg.pretrained import weights as pretrained
+from stages.lgg.unet.batches import Slices, make_exact
+from stages.params import parse
+
+DATA = Path("data/lgg")  # as in dvc.yaml
+SECTION = "lgg.train"
+LOADS = tuple(f"{SECTION}.{name}" for name in ("threads", "precision", "network.depth", "network.norm"))
+
+
+class Data(NamedTuple):
+    """What stays on the device."""
+
+    training: Slices
+    weights: NDArray[np.float64]  # of the training slices, probabilities
+    validation: Slices
+
+
+def load(params: Mapping[str, Any]) -> Data:
+    """The slices of lgg-pack and lgg-split, from all of params.yaml.
+
+    Raises:
+        BadInput, BadParameters: as lgg-train.
+    """
+    wanted = parse(stage.TrainParams, SECTION, params)
+    make_exact(wanted.threads, tf32=wanted.precision == "tfloat32")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Data(*stage.load_slices(DATA, wanted.network, device))
+
+
+def train(data: Data, params: Mapping[str, Any]) -> Iterator[dict[str, float]]:
+    """Train a U-Net as lgg-train does; the metrics of each epoch.
+
+    Raises:
+        BadInput, BadParameters: as lgg-train.
+    """
+    wanted = parse(stage.TrainParams, SECTION, params)
+    start = None
+    if wanted.start.weights != pretrained.NONE:
+        start = pretrained.read(Path(wanted.start.weights), wanted.network, wanted.start.layers)
+    for epoch in stage.train(data.training, data.weights, data.validation, wanted, start=start):
+        yield dict(epoch.metrics)
