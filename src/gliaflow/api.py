@@ -446,6 +446,7 @@ def gc(
     keep: Collection[str] = (),
     cloud: bool = False,
     remote: str | None = None,
+    projects: Collection[Path | str] = (),
     dry: bool = False,
     say: Say | None = None,
 ) -> "Waste":
@@ -458,6 +459,8 @@ def gc(
         keep: Names of experiments that stay.
         cloud: Remove it from the DVC remote too.
         remote: That DVC remote; the default one by default.
+        projects: Other repositories that use this cache. What they name stays too. A cache outside of `.dvc` keeps all
+            data unless they are named.
         dry: Change nothing; only find out what is to go.
         say: Gets what happens, in lines.
 
@@ -469,10 +472,13 @@ def gc(
         TransientError: a remote cannot be reached.
     """
     from gliaflow.experiments.gc import Collector
+    from gliaflow.experiments.guard import alone
     from gliaflow.experiments.making.setting import folder as experiments
 
-    with _repository(root, say) as repo, repo.lock:
-        collector = Collector(repo, experiments(repo), keep, cloud or remote is not None, remote)
+    with _repository(root, say) as repo, repo.lock, alone(experiments(repo)):
+        collector = Collector(
+            repo, experiments(repo), keep, cloud or remote is not None, remote, projects, say or _silent
+        )
         found = collector.find()
         if not dry:
             collector.remove(found)

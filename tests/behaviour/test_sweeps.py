@@ -215,6 +215,14 @@ def test_another_sweep_of_the_same_name_at_the_same_time(graph: Project) -> None
     assert len(refs(graph)) == 1
 
 
+def test_force_runs_all_again_and_replaces_the_experiment(graph: Project, log: Path) -> None:
+    first = swept(graph, "-S", "a=2", "-n", "x")
+    again = swept(graph, "-S", "a=2", "-n", "x", "--force")
+    assert [one["experiments"][0]["fate"] for one in (first, again)] == ["done", "done"]
+    assert runs(log) == {"shared": 2, "half": 2, "last": 2}
+    assert refs(graph) == {"x": again["experiments"][0]["rev"]}
+
+
 def left_over(project: Project) -> list[str]:
     """What lies about of experiments that are made."""
     folder = project.root / ".dvc/tmp/gliaflow/experiments"
@@ -272,6 +280,8 @@ def test_interrupted_it_says_what_to_do_and_leaves_no_process(graph: Project) ->
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
+        (("-S", "a=1", "nowhere"), "error: Did you mean `git checkout nowhere`?: 'nowhere' does not exist"),
+        (("-S", "/tmp/params.yaml:a=1"), "error: -S /tmp/params.yaml:…: name a file of parameters in this repository"),
         (("-S", "zz=1"), "error: -S zz=1: params.yaml: Could not override 'zz'. To append to your config use +zz=1"),
         (("-S", "p.yaml:a=1"), "error: -S a=1: there is no 'p.yaml'"),
         (("-S", "a"), "error: -S a: no value; write NAME=VALUE, or NAME=VALUE,VALUE for several"),

@@ -5,7 +5,7 @@ Names are hashes in the text of dvc.lock and .dvc files; of a folder its listing
 """
 
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +18,13 @@ from dvc_objects.errors import ObjectFormatError
 from dvc_objects.fs.local import LocalFileSystem
 
 from gliaflow.errors import UserError
-from gliaflow.experiments.hashes import in_commits, in_files, in_folder, in_text
+from gliaflow.experiments.hashes import in_commits, in_files, in_folder, in_repository, in_text
 from gliaflow.experiments.ledger import EXPERIMENTS, LEDGER, Ledger, experiment_refs
 from gliaflow.experiments.making.experiment import LOCKS, TWINS
 from gliaflow.journal.lock import held
-from gliaflow.machine.git import git, remote
+from gliaflow.machine.git import git, remote, top
 from gliaflow.store import files, records
 from gliaflow.store.objects import Objects
-
-OTHERS = ("--branches", "--tags", "--remotes", "--glob=refs/stash", "HEAD")
 
 
 class Stores(NamedTuple):
@@ -90,7 +88,8 @@ class Waste:
 class Collector:
     """Finds what sweeps have left in a repository, and removes it; `keep` names experiments that stay.
 
-    With `cloud`, so from the DVC remote of the name `remote_name`, or the default one.
+    With `cloud`, so from the DVC remote of the name `remote_name`, or the default one. `projects` are other
+    repositories that use this cache. `say` is told why data stays, if it does.
 
     Raises:
         UserError: a sweep runs; there is no experiment of such a name; or the git remote has commits that are not here,
@@ -98,7 +97,14 @@ class Collector:
     """
 
     def __init__(
-        self, repo: Any, folder: Path, keep: Collection[str] = (), cloud: bool = False, remote_name: str | None = None
+        self,
+        repo: Any,
+        folder: Path,
+        keep: Collection[str] = (),
+        cloud: bool = False,
+        remote_name: str | None = None,
+        projects: Collection[Path | str] = (),
+        say: Callable[[str], None] = print,
     ) -> None:
         self._repo, self._folder, self._top = repo, folder, Path(repo.scm.root_dir)
         self._ledger = Ledger(folder / LEDGER)
@@ -106,15 +112,31 @@ class Collector:
         refs = experiment_refs(self._top)
         if lost := sorted(set(keep) - {_name(ref) for ref in refs}):
             raise UserError(f"--keep {lost[0]}: there is no such experiment; `dvc exp list --all-commits` lists them")
-        if any(held(path) for path in (folder / "locks").glob("*")):
-            raise UserError("a sweep runs in this repository; try again when it has ended")
+        if any(held(path) for path in (folder / LOCKS).glob("*")):
+            raise UserError("a sweep or a search runs in this repository; try again when it has ended")
         ours = self._ledger.revs()
         self._gone = {ref: rev for ref, rev in refs.items() if rev in ours and _name(ref) not in keep}
         self._left = [path for path in folder.glob("*") if path.is_dir() and path.name not in (LOCKS, TWINS)]
-        kept = [rev for ref, rev in refs.items() if ref not in self._gone]
-        named = self._content(in_commits(self._top, kept, OTHERS) | self._of_workspace())
-        self._hashes = self._content(self._of_ours()) - named
-        self._there = self._remote(remote_name) if cloud else {}
+        named = in_repository(self._top, [rev for ref, rev in refs.items() if ref not in self._gone])
+        for project in projects:
+            root = top(project)
+            named |= in_repository(root, list(experiment_refs(root).values()))
+        self._hashes = self._content(self._of_ours())[0]
+        kept, unknown = self._content(named | self._of_workspace())
+        self._hashes -= kept
+        if why := self._why_keep(unknown, bool(projects)):
+            self._hashes = set()
+            say(f"{why}, so data stays")
+        self._there = self._remote(remote_name, say) if cloud and not why else {}
+
+    def _why_keep(self, unknown: int, projects: bool) -> str:
+        """Why nobody knows what of the data is named by others; nothing if it is known."""
+        if unknown:
+            return f"{unknown} folders that commits name are not in the cache (dvc fetch --all-commits gets them)"
+        place = Path(self._here.legacy.path)
+        if not projects and Path(self._repo.dvc_dir) not in place.parents:
+            return f"other repositories may use the cache {place} (--projects names them)"
+        return ""
 
     def find(self) -> Waste:
         """What is to go; changes nothing."""
@@ -149,16 +171,19 @@ class Collector:
         stages = self._repo.index.stages
         return in_files({Path(one.path) for one in stages} | {Path(one.path).with_name(LOCK_FILE) for one in stages})
 
-    def _content(self, hashes: Iterable[str]) -> set[str]:
-        """These, and of folders all that lies in them, as far as their listings are in the cache."""
-        found = set(hashes)
+    def _content(self, hashes: Iterable[str]) -> tuple[set[str], int]:
+        """These, and of folders all that lies in them; and how many folders are not in the cache, to be looked into."""
+        found, unknown = set(hashes), 0
         for listing in [one for one in found if one.endswith(".dir")]:
             for odb in self._here:
                 with suppress(ObjectFormatError, FileNotFoundError):
                     found |= {str(one.value) for _, _, one in Tree.load(odb, HashInfo(odb.hash_name, listing))}
-        return found
+                    break
+            else:
+                unknown += 1
+        return found, unknown
 
-    def _remote(self, name: str | None) -> dict[str, tuple[Stores, set[str]]]:
+    def _remote(self, name: str | None, say: Callable[[str], None]) -> dict[str, tuple[Stores, set[str]]]:
         """The stores of the DVC remote, by what it is called, and what the git remote names, which stays there."""
         shared: set[str] = set()
         if origin := remote(self._top):
@@ -167,7 +192,10 @@ class Collector:
             known = git(self._top, "cat-file", "--batch-check", input="".join(f"{one}\n" for one in revs)).stdout
             if " missing" in known:
                 raise UserError(f"'{origin}' has commits that are not here and may name data; git fetch {origin} first")
-            shared = self._content(in_commits(self._top, revs))
+            shared, unknown = self._content(in_commits(self._top, revs))
+            if unknown:
+                say(f"{unknown} folders that '{origin}' names are not in the cache, so data stays on the remote")
+                return {}
         objects = Objects(self._repo, name, None, _silent)
         objects.must_list()
         cloud = self._repo.cloud

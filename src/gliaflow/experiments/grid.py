@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 from gliaflow.errors import BadInput, one_line
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+QUOTED = re.compile(r"(\\*)('|$)")  # backslashes count only before a quote
 DEFAULT = "params.yaml"  # to which a name belongs that names no file
 
 
@@ -105,7 +108,8 @@ class _AsItStands(str):
 
 def _overrides(path: Path, number: int, row: Any) -> list[str]:
     if not isinstance(row, dict) or any(not isinstance(name, str) or not name for name in row):
-        raise BadInput(f"{path}: row {number} is no mapping from names to values")
+        cells = " (or it has more cells than the header)" if path.suffix.lower() in SEPARATORS else ""
+        raise BadInput(f"{path}: row {number} is no mapping from names to values{cells}")
     return [f"{name.strip()}={literal(value)}" for name, value in row.items()]
 
 
@@ -114,7 +118,12 @@ def literal(value: Any) -> str:
     if isinstance(value, _AsItStands):
         return value
     if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        text = value.replace("${", "\\${")  # else it would be looked up
+        return "'" + QUOTED.sub(lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text) + "'"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if value != value else "inf" if value > 0 else "-inf"
+    if value is not None and not isinstance(value, bool | int | float | dict | list):  # a date of YAML
+        return literal(str(value))
     if isinstance(value, dict):
         return "{" + ",".join(f"{name}:{literal(one)}" for name, one in value.items()) + "}"
     if isinstance(value, list):

@@ -11,6 +11,7 @@ from gliaflow.machine.git import git
 HASH = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
 # files of git in which hashes stand; for these patterns `git rev-list --objects` would go into no folder
 NAMING = (f":(glob)**/{LOCK_FILE}", ":(glob)**/*.dvc")
+OTHERS = ("--branches", "--tags", "--remotes", "--glob=refs/stash*", "HEAD")  # what names commits, but for experiments
 
 
 def in_text(text: str) -> set[str]:
@@ -41,3 +42,22 @@ def in_commits(top: Path, revs: Sequence[str], refs: Sequence[str] = ()) -> set[
     changes = git(top, *line, "--", *NAMING, input=commits).stdout.splitlines()
     blobs = {found[3] for one in changes if (found := one.split()) and found[1].startswith("100")}  # a file, by now
     return in_text(git(top, "cat-file", "--batch", input="".join(f"{one}\n" for one in sorted(blobs))).stdout)
+
+
+def in_repository(top: Path, revs: Sequence[str] = ()) -> set[str]:
+    """All hashes that the repository at `top` names: branches, tags, stashes, working trees, and these commits."""
+    stashes = git(top, "reflog", "--format=%H", "refs/stash", "--", check=False).stdout.split()
+    trees = [Path(one.removeprefix("worktree ")) for one in _worktrees(top) if one.startswith("worktree ")]
+    heads = [one.removeprefix("HEAD ") for one in _worktrees(top) if one.startswith("HEAD ") and set(one[5:]) != {"0"}]
+    files = (tree / name for tree in trees if tree.is_dir() for name in _tracked(tree))
+    return in_commits(top, [*revs, *stashes, *heads], OTHERS) | in_files(files)
+
+
+def _worktrees(top: Path) -> list[str]:
+    return git(top, "worktree", "list", "--porcelain").stdout.splitlines()
+
+
+def _tracked(tree: Path) -> list[str]:
+    """DVC's files of a working tree, those that are not committed among them."""
+    line = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *NAMING]
+    return [name for name in git(tree, *line, check=False).stdout.split("\0") if name]

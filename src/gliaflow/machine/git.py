@@ -15,6 +15,8 @@ FAR_SECONDS = 600.0
 LASTING = re.compile(
     "remote ref|not appear to be|not a git|does not exist|not found|denied|rejected|authentication", re.IGNORECASE
 )
+# what a hook or another git sets for its own repository
+OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE")
 WHO = {f"GIT_{who}_{what}": "gliaflow" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 running: set["subprocess.Popen[str]"] = set()
@@ -71,7 +73,7 @@ def git(
     with subprocess.Popen(
         ["git", *line],
         cwd=root,
-        env={**os.environ, **quiet, **(env or {})},
+        env={**{name: text for name, text in os.environ.items() if name not in OTHERS}, **quiet, **(env or {})},
         stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -97,7 +97,7 @@ def test_what_failed_or_was_cut_off_left(project: Project) -> None:
 def test_while_a_sweep_runs_nothing_goes(swept: Project) -> None:
     locks = Twins(swept.root / FOLDER / "locks", "x")
     locks.take("key")
-    with pytest.raises(UserError, match="a sweep runs in this repository"):
+    with pytest.raises(UserError, match="a sweep or a search runs in this repository"):
         api.gc(swept.root)
     locks.give_back("key")
     assert api.gc(swept.root, dry=True).experiments
@@ -141,3 +141,49 @@ def test_commits_that_are_not_here_may_name_data(shared: Project) -> None:
     assert cached(shared, "store") == before
     shared.run("git", "fetch", "-q", "origin")
     assert len(api.gc(shared.root, remote="store").places) == 2
+
+
+def test_stashes_and_other_working_trees_name_data_too(swept: Project) -> None:
+    for name in ("x-1", "x-2"):
+        swept.dvc("exp", "apply", name)
+        swept.run("git", "add", "-A")
+        swept.run("git", "stash", "-q")
+    place = _place(swept)
+    swept.run("git", "worktree", "add", "-q", "--detach", "../linked", f"refs/exps/{place}/x-3")
+    assert len(api.gc(swept.root).places[0].objects) == 3  # of x-4 alone
+    for stash in ("stash@{0}", "stash@{1}", "refs/worktrees"):
+        rev = swept.run("git", "-C", "../linked", "rev-parse", "HEAD").stdout.strip() if "work" in stash else stash
+        assert restorable(swept, rev), stash
+
+
+def test_a_cache_that_others_may_use_keeps_its_data(swept: Project) -> None:
+    shared = swept.root.parent / "shared"
+    (swept.root / ".dvc/cache").rename(shared)
+    swept.dvc("config", "cache.dir", str(shared))
+    swept.commit()
+    other = swept.root.parent / "other"
+    swept.run("git", "clone", "-q", ".", str(other))
+    swept.run("git", "-C", str(other), "fetch", "-q", str(swept.root), "refs/exps/*:refs/heads/*")
+    said: list[str] = []
+    assert api.gc(swept.root, say=said.append, dry=True).places[0].objects == {}
+    assert said == [f"other repositories may use the cache {shared} (--projects names them), so data stays"]
+    assert api.gc(swept.root, projects=[other], dry=True).places[0].objects == {}
+    swept.run("git", "clone", "-q", ".", "../third")  # which knows the branch, and no experiment
+    assert len(api.gc(swept.root, projects=[swept.root.parent / "third"]).places[0].objects) == 12
+
+
+def test_a_folder_that_nobody_can_look_into_keeps_all_data(swept: Project) -> None:
+    listings = (swept.root / ".dvc/cache").rglob("*.dir")
+    [listing] = [path for path in listings if path.name in _names_of_head(swept)]
+    listing.unlink()
+    said: list[str] = []
+    found = api.gc(swept.root, say=said.append)
+    assert (len(found.experiments), found.places[0].objects) == (4, {})
+    assert said == [
+        "1 folders that commits name are not in the cache (dvc fetch --all-commits gets them), so data stays"
+    ]
+
+
+def _names_of_head(project: Project) -> set[str]:
+    text = project.run("git", "show", "HEAD:dvc.lock").stdout
+    return {line.split()[-1][2:] for line in text.splitlines() if ".dir" in line}

@@ -1,11 +1,14 @@
 """Sets of parameters, by hand."""
 
+import json
+from datetime import date
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from gliaflow.errors import BadInput
-from gliaflow.experiments.grid import ParameterSet, sets, varied
+from gliaflow.experiments.grid import ParameterSet, literal, sets, varied
 
 
 def values(*params: str) -> list[dict[str, str]]:
@@ -81,6 +84,38 @@ def test_text_with_commas_in_json_is_one_value_and_in_csv_what_the_grammar_says(
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        "plain",
+        "it's",
+        "a\\b",
+        "a\\\\b",
+        "\\'",
+        "ends\\",
+        "${a}",
+        "1",
+        "true",
+        "",
+        "a,b",
+        "ü",
+        "inf",
+        [1, "x,y"],
+        {"k": "v w"},
+    ],
+)
+def test_values_come_through_dvc_as_they_are(tmp_path: Path, value: object) -> None:
+    (tmp_path / "p.json").write_text(json.dumps({"a": 0}))
+    apply_overrides(tmp_path / "p.json", [f"a={literal(value)}"])
+    assert json.loads((tmp_path / "p.json").read_text()) == {"a": value}
+
+
+@pytest.mark.parametrize(("value", "expected"), [(float("inf"), "inf"), (float("-inf"), "-inf"), (float("nan"), "nan")])
+def test_numbers_that_are_not_finite(value: float, expected: str) -> None:
+    assert literal(value) == expected
+    assert literal(date(2020, 1, 2)) == "'2020-01-02'"
+
+
+@pytest.mark.parametrize(
     ("params", "said"),
     [
         (["a"], "-S a: no value; write NAME=VALUE"),
@@ -103,6 +138,7 @@ def test_what_cannot_be_understood(params: list[str], said: str) -> None:
         ("rows.json", '[{"": 1}]', "row 1 is no mapping"),
         ("rows.json", "[]", "no rows"),
         ("rows.csv", "a,b\n", "no rows"),
+        ("rows.csv", "a\n1,2\n", "more cells than the header"),
         ("rows.yaml", "- {a", "rows.yaml: "),
         ("rows.csv", "a\n\xff\n", "rows.csv: "),
     ],

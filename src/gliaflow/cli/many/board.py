@@ -111,7 +111,8 @@ def table(
 ) -> Table:
     """A row for each experiment; the best one is marked."""
     found = list(found)
-    best = next(iter(ordered([one for one in found if one.fate is not Fate.FAILED], metric, minimize)), None)
+    scored = [one for one in found if metric and one.score(metric) is not None]
+    best = next(iter(ordered(scored, metric, minimize)), None)
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("experiment", *map(short, params)):
         grid.add_column(title, overflow="fold")

@@ -20,6 +20,7 @@ def gc(
     keep: Many = (),
     cloud: Annotated[Switch, Parameter(alias="-c")] = False,
     remote: RemoteName = None,
+    projects: Annotated[tuple[Path, ...], Parameter(negative="", show_default=False)] = (),
     dry: Switch = False,
     repo: Folder = Path(),
     as_json: Json = False,
@@ -34,12 +35,14 @@ def gc(
     Args:
         keep: The name of an experiment that stays; may be repeated.
         cloud: Remove it from the DVC remote too, the default one or that of --remote.
+        projects: Another repository that uses this cache, whose data stays too; may be repeated. A cache outside of
+            `.dvc` keeps all data unless they are named.
         dry: Only tell what would go.
     """
     from gliaflow import api
 
     with answer(as_json) as tell:
-        found = api.gc(repo, keep=keep, cloud=cloud, remote=remote, dry=dry, say=print)
+        found = api.gc(repo, keep=keep, cloud=cloud, remote=remote, projects=projects, dry=dry, say=print)
         tell({**found.plain(), "dry": dry}, _lines(found, dry))
 
 

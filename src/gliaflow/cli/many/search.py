@@ -127,10 +127,11 @@ def _experiment(
 ) -> "Experiment":
     """The best parameters as an experiment."""
     from gliaflow import api
-    from gliaflow.experiments.grid import literal
+    from gliaflow.experiments.grid import DEFAULT, literal
 
     assert found.best
-    params = [f"{key}={literal(value)}" for key, value in found.best.values.items()]
+    file = "" if found.params == DEFAULT else f"{found.params}:"
+    params = [f"{file}{key}={literal(value)}" for key, value in found.best.values.items()]
     swept = api.sweep(repo, params, targets, name=name, copy_paths=copy_paths, jobs=jobs, prefect=prefect)
     return swept.experiments[0]
 

@@ -63,7 +63,7 @@ def perform(setting: Setting, order: Order, reproduce: Reproduce, listener: List
     ledger = Ledger(Path(setting.folder, LEDGER))
     locks, wait = Twins(Path(setting.folder, LOCKS), order.name), "waits for another sweep that makes it too"
     with alone(locks, order.key, lambda: say(wait)):
-        if known := ledger.experiment(order.key, top):
+        if not setting.wanted.options.force and (known := ledger.experiment(order.key, top)):
             return known
         workspace = ExperimentWorkspace(home, top)
         goes_on = workspace.ready
@@ -100,8 +100,10 @@ def prepare(workspace: ExperimentWorkspace, setting: Setting, overrides: Mapping
     workspace.make(setting.baseline, setting.tree)
     workspace.configure(setting.dvc_dir, setting.cache)
     workspace.copy(setting.copies)
-    for path, text in setting.data.items():
-        (workspace.root / path).write_text(text, encoding="utf-8")
+    for name, text in setting.data.items():
+        path = workspace.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     where = workspace.root / setting.wdir
     with opened(where, _silent) as repo:
         changed = {file: list(one) for file, one in overrides.items()}
@@ -135,16 +137,17 @@ def _committed(root: Path, where: Path, setting: Setting, order: Order, reproduc
     """The commit of the experiment, which the user's repository has now."""
     ref = str(ExpRefInfo(setting.baseline, order.name))
     with opened(where, _silent) as repo:
-        if not repo.scm.get_ref(EXEC_BRANCH, follow=False):  # or it was committed, and the process ended then
+        made = repo.scm.get_ref(EXEC_BRANCH, follow=False)  # it was committed, and the process ended then
+        if not made:
             git(root, "update-ref", "--no-deref", "HEAD", EXEC_BASELINE)
             _commit(repo, setting, order, {*reproduced, *(_recorded_since(repo, setting) if goes_on else ())})
     plus = "+" if setting.wanted.options.force else ""
-    line = ["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", str(root), f"{plus}{ref}:{ref}"]
+    line = ["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", str(root), f"{plus}{made or ref}:{ref}"]
     if git(Path(setting.top), *line, check=False).returncode:
         if git(Path(setting.top), "rev-parse", "--verify", "--quiet", ref, check=False).returncode == 0:
             raise UserError(f"experiment '{order.name}' is there already, of other parameters: take another --name")
         git(Path(setting.top), *line)  # what is wrong is told
-    return git(root, "rev-parse", ref).stdout.strip()
+    return git(root, "rev-parse", made or ref).stdout.strip()
 
 
 def _recorded_since(repo: Repo, setting: Setting) -> set[str]:

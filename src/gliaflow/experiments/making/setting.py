@@ -1,7 +1,8 @@
 """What all experiments of a sweep or a search have in common: what is asked of them, and what they begin at."""
 
+import hashlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ class Setting:
     """The text of .dvc files whose data has changed in the workspace, by their paths from the root."""
     copies: tuple[str, ...]
     """What git does not track and experiments need, from the root."""
+    copied: str
+    """A hash of the content of these."""
     journals: str
     """Where the runs are kept."""
 
@@ -82,12 +85,16 @@ def look(repo: Any, wanted: Wanted, files: Collection[str] = ()) -> Setting:
         UserError: nothing is committed, git is not used, or there is nothing at a path of `wanted.copy_paths`.
     """
     _check_git(repo)
-    for path in wanted.copy_paths:
-        if not Path(path).exists():
-            raise UserError(f"--copy-paths {path}: there is no such file or folder")
-    top, wdir = Path(repo.scm.root_dir), Path.cwd()
+    top, wdir = Path(repo.scm.root_dir).resolve(), Path.cwd().resolve()
+    for name in wanted.copy_paths:
+        path = (wdir / name).resolve()
+        if not path.exists():
+            raise UserError(f"--copy-paths {name}: there is no such file or folder")
+        if top not in path.parents or path in folder(repo).resolve().parents:
+            raise UserError(f"--copy-paths {name}: name a file or folder in the repository, and not all of it")
     untracked = {str(Path(one)) for one in repo.scm.untracked_files()}
     loose = {os.path.relpath(wdir / file, top) for file in files} & untracked
+    copies = tuple(sorted({os.path.relpath(wdir / path, top) for path in wanted.copy_paths} | loose))
     return Setting(
         wanted=wanted,
         top=str(top),
@@ -98,7 +105,8 @@ def look(repo: Any, wanted: Wanted, files: Collection[str] = ()) -> Setting:
         baseline=str(repo.scm.get_rev()),
         tree=snapshot(top),
         data=_changed_data(repo, top),
-        copies=tuple(sorted({os.path.relpath(wdir / path, top) for path in wanted.copy_paths} | loose)),
+        copies=copies,
+        copied=_hash(top, copies),
         journals=str(Path(repo.tmp_dir, "gliaflow/runs")),
     )
 
@@ -115,8 +123,21 @@ def _changed_data(repo: Any, top: Path) -> dict[str, str]:
     found = {}
     with repo.lock:
         for stage in repo.index.stages:
-            if stage.is_data_source and any(out.exists and out.changed_checksum() for out in stage.outs):
+            known = stage.is_data_source and repo.scm.is_tracked(stage.path)
+            if known and any(out.exists and out.changed_checksum() for out in stage.outs):
                 stage.save(allow_missing=True)
                 stage.commit(allow_missing=True, relink=False)
                 found[os.path.relpath(stage.path, top)] = dumps_yaml(to_single_stage_file(stage))
     return found
+
+
+def _hash(top: Path, names: Iterable[str]) -> str:
+    """A hash of files and folders: of their names, and of what is in them."""
+    found = hashlib.sha256()
+    for name in names:
+        paths = sorted((top / name).rglob("*")) if (top / name).is_dir() else [top / name]
+        for path in (one for one in paths if one.is_file()):
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found.update(f"{path.relative_to(top)}\0{digest}\0".encode())
+    return found.hexdigest() if names else ""

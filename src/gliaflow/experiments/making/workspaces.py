@@ -29,7 +29,7 @@ class ExperimentWorkspace:
 
     def __init__(self, home: Path, top: Path) -> None:
         self._home, self._top = home, top
-        self.root = home / top.name
+        self.root = home / "in" / top.name
 
     @property
     def ready(self) -> bool:
@@ -51,13 +51,23 @@ class ExperimentWorkspace:
         for ref in (EXEC_BASELINE, EXEC_HEAD):
             git(self.root, "update-ref", ref, baseline)
         git(self.root, "update-ref", "--no-deref", "HEAD", baseline)
-        git(self.root, "read-tree", "--reset", "-u", tree)
+        git(self.root, "-c", "submodule.recurse=false", "read-tree", "--reset", "-u", tree)
+        self._forget_index(baseline, tree)
+
+    def _forget_index(self, baseline: str, tree: str) -> None:
+        """Have git see the user's changes as not staged, as `dvc exp run` does, but for files that it does not know."""
+        git(self.root, "read-tree", baseline)
+        line = ["diff-tree", "-r", "--name-only", "--no-renames", "--diff-filter=A", "-z", baseline, tree]
+        if added := git(self.root, *line).stdout:
+            git(self.root, "update-index", "--add", "-z", "--stdin", input=added)
+        git(self.root, "update-index", "-q", "--refresh", check=False)
 
     def _path(self, name: str) -> Path:
         return Path(self._top, git(self._top, "rev-parse", "--git-path", name).stdout.rstrip("\n")).resolve()
 
     def _take_config(self, path: Path) -> None:
         """Take the settings of the user's repository, but for what says where it lies."""
+        path.chmod(0o600)  # it may hold passwords
         shutil.copyfile(self._path("config"), path)
         for key in ("core.worktree", "core.bare"):
             git(self.root, "config", "--file", str(path), "--unset-all", key, check=False)
@@ -77,12 +87,13 @@ class ExperimentWorkspace:
         folder = self.root / dvc_dir
         if not folder.is_dir():
             raise UserError(f"'{dvc_dir}' is not in git, so no experiment has it: git add it first")
+        (folder / "config.local").touch(0o600)  # it may hold passwords
+        (folder / "config.local").chmod(0o600)
         theirs = Config(os.fspath(self._top / dvc_dir))
         with Config(os.fspath(folder)).edit("local") as own:
             merge(own, {"remote": theirs.load_one("repo")["remote"]})
             merge(own, theirs.load_one("local"))
             merge(own, {"cache": {"dir": cache}, "core": {"site_cache_dir": os.fspath(self._home / "site")}})
-        (folder / "config.local").chmod(0o600)  # it may hold passwords
 
     def copy(self, paths: Iterable[str]) -> None:
         """Copy files and folders that git does not track, as the user has them; paths count from the root."""

@@ -14,12 +14,12 @@ from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Listener
 from gliaflow.core.report import Began, Event, Line, Outcome, Report, RunBegan, StageEnded, StageResult, Summary
-from gliaflow.errors import BadInput, CommandFailed
+from gliaflow.errors import BadInput, CommandFailed, UserError
 from gliaflow.experiments.results import Experiment, Fate, Progress
 from gliaflow.experiments.search.evolution import Evolution, EvolutionOptions
 from gliaflow.experiments.search.individuals import Book, Individual, Trained
 from gliaflow.experiments.search.space import Choices, Range, Value, current
-from gliaflow.experiments.search.subject import Subject
+from gliaflow.experiments.search.subject import PARAMS, Subject
 from gliaflow.experiments.search.workers import Memory, Task, Workers, count
 
 Keep = Callable[[Sequence[str], Callable[[], None]], AbstractContextManager[Listener]]
@@ -90,6 +90,8 @@ class SearchReport:
     """Workers that leaked or died."""
     study: Any = field(repr=False, default=None)
     """As Optuna has it."""
+    params: str = PARAMS
+    """The file of the parameters, from the working directory of the search."""
 
     @property
     def best(self) -> Individual | None:
@@ -177,6 +179,7 @@ class Generations:
             left = list(self._values)
             for rung in (*self._halving.rungs, None):
                 self._train(left, rung)
+                self._check_metric(left)
                 gone = self._given_up(left, rung)
                 last |= dict.fromkeys(gone, rung)
                 left = [key for key in left if key not in gone]
@@ -187,7 +190,7 @@ class Generations:
 
     def _train(self, keys: Iterable[str], until: int | None) -> None:
         """Have these individuals be trained so far, but for those that were."""
-        left = [key for key in keys if not self._book.get(key).reaches(until)]
+        left = [key for key in keys if self._is_left(key, until)]
         for key in left:
             if key not in self._workers.homes:
                 self._tell(Began(self._name(key), [self._text(key)]))
@@ -196,6 +199,21 @@ class Generations:
             self._trained |= set(left)
             tasks = [Task(key, self._subject.params(self._values[key]), until) for key in left]
             self._workers.train(tasks, self._settle)
+
+    def _is_left(self, key: str, until: int | None) -> bool:
+        """Whether an individual has to be trained; one that failed in an earlier search is tried again."""
+        known = self._book.get(key)
+        return not known.reaches(until) or (bool(known.error) and key not in self._trained)
+
+    def _check_metric(self, keys: Iterable[str]) -> None:
+        """Require that individuals yield the metric, once some have yielded anything.
+
+        Raises:
+            UserError: none does.
+        """
+        names = {name for key in keys for metrics in self._book.get(key).epochs for name in metrics}
+        if names and self._goal.metric not in names:
+            raise UserError(f"`train` yields no '{self._goal.metric}'; it yields {', '.join(sorted(names))}")
 
     def _settle(self, task: Task, trained: Trained) -> None:
         """Note how far an individual was trained; its seconds are those of all its rungs."""

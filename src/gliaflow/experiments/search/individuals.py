@@ -91,5 +91,5 @@ class Book:
 
     def _take(self, key: str, trained: Trained) -> None:
         before = self._known.get(key)
-        if before is None or len(trained.epochs) >= len(before.epochs):
+        if before is None or before.error or len(trained.epochs) >= len(before.epochs):
             self._known[key] = trained

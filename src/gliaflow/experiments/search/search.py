@@ -1,11 +1,14 @@
 """A search over the parameters of one stage: in a workspace of its own, so that the user's stays as it is."""
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from gliaflow.core.options import Options, Part
 from gliaflow.core.report import Event, StageEnded
 from gliaflow.errors import UserError
+from gliaflow.experiments.guard import shared
 from gliaflow.experiments.ledger import identity
 from gliaflow.experiments.making.experiment import LOCKS, TWINS, Reproduce, alone, prepare
 from gliaflow.experiments.making.setting import Wanted, look
@@ -13,7 +16,7 @@ from gliaflow.experiments.making.workspaces import ExperimentWorkspace
 from gliaflow.experiments.results import Experiment, Progress
 from gliaflow.experiments.search.generations import Generations, Keep, SearchReport, Sought
 from gliaflow.experiments.search.individuals import Book
-from gliaflow.experiments.search.subject import check_names, subject, upstreams
+from gliaflow.experiments.search.subject import PARAMS, check_names, subject, upstreams
 from gliaflow.store.repository import opened
 from gliaflow.workspace.twins import Twins
 
@@ -34,7 +37,7 @@ class Search:
         with opened(root, say) as repo:
             self.setting = look(repo, wanted)
             upstreams(Path.cwd(), sought.address)
-        names = ("baseline", "tree", "wdir", "data", "copies")
+        names = ("baseline", "tree", "wdir", "data", "copied")
         parts = {name: getattr(self.setting, name) for name in names}
         self._key = f"search-{identity({**parts, 'stage': sought.address})}"
 
@@ -46,7 +49,10 @@ class Search:
             InterruptedError: somebody cancelled a generation.
         """
         folder, address = Path(self.setting.folder), self._sought.address
-        with alone(Twins(folder / LOCKS, "a search"), self._key, lambda: self._say("waits for the same search")):
+        with (
+            shared(folder),
+            alone(Twins(folder / LOCKS, "a search"), self._key, lambda: self._say("waits for the same search")),
+        ):
             workspace = ExperimentWorkspace(folder / self._key, Path(self.setting.top))
             if not workspace.ready:
                 prepare(workspace, self.setting, {})
@@ -56,8 +62,9 @@ class Search:
             check_names(found, [one.name for one in self._sought.space], address)
             book = Book(folder / BOOK)
             evolved = Generations(self._sought, found, book, keep, hear, self._say).evolved()
+            params = os.path.relpath(Path(found.door.cwd, PARAMS), where)
             workspace.remove()
-            return evolved
+            return replace(evolved, params=params)
 
     def _bring_up(self, where: Path, reproduce: Reproduce) -> None:
         address, asked = self._sought.address, self.setting.wanted

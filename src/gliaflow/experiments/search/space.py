@@ -1,5 +1,6 @@
 """The space of a search: which parameters vary, and between which values, as a file says."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def _one(path: Path, name: str, given: Any) -> Range | Choices:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def changed(document: Mapping[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What is searched: a stage in a workspace of the search's own, with all that it reads up to date."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ def subject(where: Path, address: str) -> Subject:
             raise BadInput(f"a search varies parameters in {PARAMS}, and stage '{address}' has none")
         run = prepare_kwargs(stage)
         door = Door(str(asked.search), run["cwd"], run["env"], asked)
-        return Subject(door, load_yaml(str(path)), {"cmd": stage.cmd, "reads": read, "others": others}, names)
+        given = {"cmd": stage.cmd, "reads": read, "others": others, "door": _hash(Path(run["cwd"]), door.module)}
+        return Subject(door, load_yaml(str(path)), given, names)
 
 
 def check_names(found: Subject, names: Iterable[str], address: str) -> None:
@@ -80,6 +82,13 @@ def check_names(found: Subject, names: Iterable[str], address: str) -> None:
         if not any(name == one or name.startswith(f"{one}.") for one in found.names):
             listed = ", ".join(found.names) or "none"
             raise BadInput(f"stage '{address}' does not depend on '{name}'; its params in dvc.yaml are {listed}")
+
+
+def _hash(folder: Path, module: str) -> str:
+    """A hash of the file of the door, which the stage may not depend on; nothing if it is not in the folder."""
+    path = folder.joinpath(*module.split("."))
+    found = next((one for one in (path.with_suffix(".py"), path / "__init__.py") if one.is_file()), None)
+    return hashlib.sha256(found.read_bytes()).hexdigest() if found else ""
 
 
 def _stage(repo: Any, address: str) -> Any:

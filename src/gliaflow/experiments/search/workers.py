@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import tempfile
 import threading
@@ -74,7 +75,14 @@ class Worker:
             start_new_session=True,
         )
         self.pid = self._process.pid
+        threading.Thread(target=self._bury, daemon=True).start()
         self._timeout = door.settings.timeout
+
+    def _bury(self) -> None:
+        """When the process has ended, end what it has started: that may keep the pipe open, and the slot's device."""
+        self._process.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def train(self, task: Task, on_epoch: Callable[[int, Mapping[str, float]], None]) -> dict[str, Any]:
         """Have a task done; the last answer, empty if it died."""

@@ -49,7 +49,7 @@ def setting(project: Project) -> Setting:
     tmp = project.root / ".dvc/tmp/gliaflow"
     cache = str(project.root / ".dvc/cache")
     where = (str(project.root), ".dvc", ".", str(tmp / "experiments"), cache, head, head)
-    return Setting(Wanted(("one",), Options()), *where, {}, (), str(tmp / "runs"))
+    return Setting(Wanted(("one",), Options()), *where, {}, (), "", str(tmp / "runs"))
 
 
 def listener() -> Teller:

@@ -30,7 +30,7 @@ def setting(project: Project) -> Setting:
     folder, cache = project.root / ".dvc/tmp/gliaflow/experiments", project.root / ".dvc/cache"
     wanted = Wanted(options=Options(), prefect=False)
     return Setting(
-        wanted, str(project.root), ".dvc", ".", str(folder), str(cache), head, head, {}, (), str(folder / "runs")
+        wanted, str(project.root), ".dvc", ".", str(folder), str(cache), head, head, {}, (), "", str(folder / "runs")
     )
 
 

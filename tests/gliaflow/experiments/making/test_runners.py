@@ -13,7 +13,7 @@ from gliaflow.experiments.making.runners import TRIES, Runners
 from gliaflow.experiments.making.setting import Setting, Wanted
 from gliaflow.experiments.results import Experiment, Fate, Progress
 
-SETTING = Setting(Wanted(), "/top", ".dvc", ".", "/folder", "/cache", "f00", "f00", {}, (), "/runs")
+SETTING = Setting(Wanted(), "/top", ".dvc", ".", "/folder", "/cache", "f00", "f00", {}, (), "", "/runs")
 PROGRAM = """
 import json, os, pathlib, sys, time
 sys.stdin.readline()

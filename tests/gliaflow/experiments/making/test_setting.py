@@ -56,6 +56,25 @@ def test_what_comes_along_seen_from_a_folder_below(ready: Project) -> None:
     assert (found.wdir, found.copies) == ("sub", ("sub/more.yaml", "sub/x"))
     with pytest.raises(UserError, match="--copy-paths y: there is no such file or folder"):
         looked(ready, Wanted(copy_paths=("y",)), below="sub")
+    for path in (".", "..", str(ready.root), "../..", ".dvc"):
+        with pytest.raises(UserError, match="name a file or folder in the repository, and not all of it"):
+            looked(ready, Wanted(copy_paths=(path,)))
+
+
+def test_the_content_of_what_comes_along_counts(ready: Project) -> None:
+    ready.write({"loose/a": "1", "loose/b/c": "2"})
+    wanted = Wanted(copy_paths=("loose",))
+    first = looked(ready, wanted).copied
+    assert first == looked(ready, wanted).copied != looked(ready).copied == ""
+    ready.write({"loose/b/c": "3"})
+    assert looked(ready, wanted).copied != first
+
+
+def test_data_that_git_does_not_track_stays_behind(ready: Project) -> None:
+    ready.write({"new/data": "1\n"})
+    ready.dvc("add", "-q", "new/data")
+    ready.write({"new/data": "2\n"})
+    assert looked(ready).data == {}
 
 
 def test_where_git_has_nothing(project: Project) -> None:

@@ -1,5 +1,6 @@
 """The workspace of an experiment: what git and DVC find in it, and that it takes nothing from the user."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_files_are_the_users_and_head_is_theirs(project: Project, made: Experime
     assert git(made.root, "rev-parse", "HEAD").stdout == head
     assert git(made.root, "rev-parse", "--show-toplevel").stdout.strip() == str(made.root)
     assert git(made.root, "config", "user.name").stdout == "somebody\n"
-    assert git(made.root, "status", "--short").stdout == "M  a.txt\n"
+    assert git(made.root, "status", "--short").stdout == " M a.txt\n"  # as under dvc exp run: not staged
     assert git(made.root, "fsck", "--connectivity-only").returncode == 0
     assert git(project.root, "status", "--short").stdout == " M a.txt\n?? loose/\n"
 
@@ -47,7 +48,7 @@ def test_dvc_finds_cache_and_remotes_of_the_user(project: Project, made: Experim
         assert repo.cache.local_cache_dir == str(project.root / ".dvc/cache")
         assert Path(repo.config["remote"]["far"]["url"]).resolve() == project.root / "far"
         assert repo.config["core"]["remote"] == "far"
-        assert Path(repo.site_cache_dir).is_relative_to(made.root.parent)
+        assert Path(repo.site_cache_dir).is_relative_to(made.root.parents[1])
     assert (made.root / ".dvc/config.local").stat().st_mode & 0o77 == 0
 
 
@@ -117,3 +118,67 @@ def test_a_remote_is_where_it_was(project: Project, url: str, expected: str) -> 
     workspace.make(head, head)
     found = git(workspace.root, "remote", "get-url", "origin").stdout.strip()
     assert found == expected.format(top=project.root, parent=project.root.parent)
+
+
+def test_files_that_git_does_not_know_yet_are_staged_and_removed_ones_gone(project: Project) -> None:
+    project.write({"old.txt": "", "gone.txt": "", "moved.txt": "text\n"})
+    project.commit()
+    project.write({"new.txt": "", "sub/new": ""})
+    project.run("git", "add", "new.txt", "sub")
+    project.run("git", "mv", "moved.txt", "there.txt")
+    (project.root / "gone.txt").unlink()
+    head = git(project.root, "rev-parse", "HEAD").stdout.strip()
+    workspace = ExperimentWorkspace(project.root.parent / "key", project.root)
+    workspace.make(head, snapshot(project.root))
+    lines = git(workspace.root, "status", "--short").stdout.splitlines()
+    assert lines == [" D gone.txt", " D moved.txt", "A  new.txt", "A  sub/new", "A  there.txt"]
+
+
+@pytest.mark.parametrize("name", ["ready", "site", "in", "with space", "ü"])
+def test_a_repository_of_any_name(new_project: Callable[..., Project], name: str) -> None:
+    project = new_project(name)
+    project.write({"a.txt": ""})
+    project.commit()
+    head = git(project.root, "rev-parse", "HEAD").stdout.strip()
+    workspace = ExperimentWorkspace(project.root.parent / "key", project.root)
+    workspace.make(head, head)
+    workspace.configure(".dvc", "/cache")
+    workspace.is_ready()
+    assert workspace.ready
+    assert workspace.root.name == name
+    assert (workspace.root / "a.txt").exists()
+
+
+def test_settings_may_hold_passwords(made: ExperimentWorkspace) -> None:
+    for name in (".git/config", ".dvc/config.local"):
+        assert (made.root / name).stat().st_mode & 0o77 == 0
+
+
+def test_the_variables_of_a_hook_reach_no_git_of_ours(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write({"a.txt": "1\n"})
+    project.commit()
+    head = git(project.root, "rev-parse", "HEAD").stdout.strip()
+    project.write({"a.txt": "2\n"})
+    monkeypatch.setenv("GIT_DIR", str(project.root / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(project.root / ".git/index"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(project.root))
+    workspace = ExperimentWorkspace(project.root.parent / "key", project.root)
+    workspace.make(head, snapshot(project.root))
+    monkeypatch.undo()
+    assert (workspace.root / "a.txt").read_text() == "2\n"
+    assert git(project.root, "status", "--short").stdout == " M a.txt\n"
+
+
+def test_submodules_that_git_is_told_to_follow(project: Project, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    git(inner, "init", "-q")
+    git(inner, "commit", "-qm", "first", "--allow-empty")
+    project.write({"a.txt": ""})
+    project.run("git", "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "sub")
+    project.commit()
+    project.run("git", "config", "submodule.recurse", "true")
+    head = git(project.root, "rev-parse", "HEAD").stdout.strip()
+    workspace = ExperimentWorkspace(tmp_path / "key", project.root)
+    workspace.make(head, head)
+    assert (workspace.root / ".gitmodules").exists()

@@ -96,7 +96,56 @@ def test_what_it_reads_cannot_be_made(ready: Project) -> None:
 def test_a_metric_that_nobody_yields(ready: Project) -> None:
     line = ("search", "train", "space.yaml", "--metric", "accuracy", "--no-prefect", "-q", "--generations", "1")
     ended = ready.gliaflow(*line, "--population", "2", expect=2)
-    assert ended.stderr == "error: no individual has a number for 'accuracy': see what `train` yields\n"
+    assert ended.stderr == "error: `train` yields no 'accuracy'; it yields epoch, loss\n"
+    assert len({tuple(one[:2]) for one in trained(ready)}) <= 2  # and no more generations
+
+
+def test_of_a_stage_in_a_folder_below(project: Project) -> None:
+    searched(project)
+    for name in ("door.py", "params.yaml", "data.txt", "seed.txt"):
+        path = project.root / name
+        if path.exists():
+            project.write({f"sub/{name}": path.read_text()})
+    stages = {
+        "data": {"cmd": "cp seed.txt data.txt", "wdir": "sub", "deps": ["seed.txt"], "outs": ["data.txt"]},
+        "train": {
+            "cmd": "python door.py",
+            "wdir": "sub",
+            "deps": ["data.txt", "door.py"],
+            "params": ["train"],
+            "metrics": [{"metrics.json": {"cache": False}}],
+            "meta": {"search": "door"},
+        },
+    }
+    project.pipeline(stages)
+    project.commit()
+    told = search(project, "-n", "winner", generations=2)
+    assert told["experiment"]["metrics"]["sub/metrics.json"]["loss"] == told["best"]["score"]
+
+
+def test_what_failed_is_tried_again(ready: Project) -> None:
+    good = (ready.root / "door.py").read_text()
+    fails = good.replace("def train(data, params):", "def train(data, params):\n    open(os.environ['NEEDED']).close()")
+    ready.write({"door.py": fails})
+    ready.commit()
+    ready.environment["NEEDED"] = "/nowhere"
+    line = ("search", "train", "space.yaml", "--metric", "loss", "--no-prefect", "-q", "--population", "2")
+    ended = ready.gliaflow(*line, "--generations", "1", expect=2)
+    assert "FileNotFoundError" in ended.stderr
+    ready.environment["NEEDED"] = "/dev/null"
+    assert search(ready, "--no-experiment", population=2, generations=1)["best"]
+
+
+def test_a_door_on_which_the_stage_does_not_depend_counts_too(ready: Project) -> None:
+    text = (ready.root / "dvc.yaml").read_text()
+    ready.write({"dvc.yaml": text.replace("- door.py\n", "")})
+    ready.commit()
+    first = search(ready, "--no-experiment", generations=1)
+    ready.write({"door.py": (ready.root / "door.py").read_text().replace("0.3", "0.4")})
+    ready.commit()
+    again = search(ready, "--no-experiment", generations=1)
+    assert again["trained"] == first["trained"]
+    assert facts(again) != facts(first)
 
 
 def test_a_parameter_on_which_the_stage_does_not_depend(ready: Project) -> None:

@@ -38,6 +38,7 @@ def test_what_it_may_say(tmp_path: Path) -> None:
         ("a: 1", "a: write {low: …, high: …}"),
         ("a: {low: 1, high: 2, lag: true}", "a: write"),
         ("a: {low: 2, high: 1}", "low is less than high"),
+        ("a: {low: 0, high: .inf}", "low and high are numbers"),
         ("a: {low: 1}", "low and high are numbers"),
         ("a: {low: x, high: 1}", "low and high are numbers"),
         ("a: {low: false, high: true}", "low and high are numbers"),

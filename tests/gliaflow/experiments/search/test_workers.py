@@ -90,6 +90,13 @@ def test_one_that_always_dies_fails_alone(make: Callable[..., Workers]) -> None:
         assert workers.replaced == 3
 
 
+def test_what_a_worker_has_started_ends_with_it(make: Callable[..., Workers]) -> None:
+    with make(1) as workers:
+        found = trained(workers, task("a", do="fork and die"), task("b"))
+        assert "was killed by SIGKILL" in found["a"].error
+        assert found["b"].ended
+
+
 def test_those_that_waited_in_a_worker_that_died_are_trained_anew(make: Callable[..., Workers]) -> None:
     with make(1) as workers:
         trained(workers, task("a", 1), task("b", 1))
