@@ -41,7 +41,7 @@ from stages.progress import progress
 
 BEFORE = ("phantoms", "reconstruction", "institutions")
 PAIRS = (
-    *((arm, control) for control in (SCRATCH, LONGER) for arm in BEFORE),
+    *((arm, control) for arm in reversed(BEFORE) for control in (LONGER, SCRATCH)),
     ("institutions", "institutions-untuned"),
     ("institutions-frozen", "institutions"),
 )
@@ -179,7 +179,6 @@ def main(data: Path, *, table: Path, metrics: Path, figure: Path) -> None:
         "patients_scored": len(patients.scored),
         "seeds": len(params.seeds),
         "slice_size_px": side,
-        "threshold": params.threshold,
     }
     with staged(table, metrics, figure) as (table_partial, metrics_partial, figure_partial):
         results.to_csv(table_partial, index=False, na_rep="nan", float_format="%.17g", lineterminator="\n")
