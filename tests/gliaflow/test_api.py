@@ -31,7 +31,7 @@ SIGNATURES = {
     " hear: 'Callable[[Progress | Experiment], None] | None' = None, say: Callable[[str], None] | None = None,"
     " prefect: bool = True) -> SearchReport",
     "gc": "(root: Path | str = '.', *, keep: Collection[str] = (), cloud: bool = False, remote: str | None = None,"
-    " dry: bool = False, say: Callable[[str], None] | None = None) -> Waste",
+    " projects: Collection[Path | str] = (), dry: bool = False, say: Callable[[str], None] | None = None) -> Waste",
     "push": "(root: Path | str = '.', *, remote: str | None = None, jobs: int | None = None, verify: bool = False,"
     " say: Callable[[str], None] | None = None) -> Transfer",
     "fetch": "(root: Path | str = '.', *, remote: str | None = None, jobs: int | None = None,"
