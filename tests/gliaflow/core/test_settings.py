@@ -29,6 +29,7 @@ def test_the_defaults_ask_for_one_cpu_and_no_more() -> None:
         "timeout": None,
         "pool": None,
         "diff": None,
+        "search": None,
     }
 
 
