@@ -17,7 +17,7 @@ def test_this_pipeline(project: Project, tmp_path: Path) -> None:
         {
             name: f"{name}\n"
             for name in listed.split("\0")
-            if name.startswith(("stages/", "requirements", "sample")) and not name.endswith("__init__.py")
+            if name.startswith(("stages/", "requirements", "sample", "none")) and not name.endswith("__init__.py")
         }
     )
     project.write({"params.yaml": (ROOT / "params.yaml").read_text()})

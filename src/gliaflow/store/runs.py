@@ -99,7 +99,7 @@ def save(stage: Any) -> None:
         cache.save(stage)  # which looks whether it is whole, and puts into the cache what git keeps
         return
     odb.makedirs(str(path.parent))
-    partial = path.with_name(tmp_fname())
+    partial = Path(odb.path, tmp_fname())  # what lies in the folder of a key is a record to DVC, also after a kill
     serialize.dump_yaml(str(partial), entry)
     odb.move(str(partial), str(path))
 
