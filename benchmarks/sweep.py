@@ -4,7 +4,8 @@
 
 Each program gets a clone of this repository with an empty cache, and makes an experiment of each set: of both
 regressions and of the network on digits, with few steps. Times are from prompt to prompt, with everything. A `python`
-on PATH counts the stages that ran. At the end the tables of `dvc exp show` are compared.
+on PATH counts the stages that ran. At the end the tables of `dvc exp show` are compared, and of what gliaflow made one
+experiment becomes a branch, one a tag and one a version, before `gliaflow gc` removes the rest.
 """
 
 import json
@@ -33,6 +34,7 @@ JOBS = 2
 DVC = (sys.executable, "-m", "dvc")
 LOOK_SECONDS = 0.5
 PATIENCE = 3600.0
+UP_TO_DATE = "Data and pipelines are up to date."
 AGAINST_SERIAL, AGAINST_QUEUE = Bar(1 / 2), Bar(1)
 PYTHON = """\
 #!/bin/sh
@@ -86,6 +88,10 @@ class Clone:
         """How often each stage ran, with which arguments."""
         return Counter(line for line in self.log.read_text().splitlines() if line.startswith("-m stages."))
 
+    def held(self) -> int:
+        """The bytes of the files in the cache, run-cache included."""
+        return sum(path.lstat().st_size for path in (self.root / ".dvc/cache").rglob("*") if path.is_file())
+
     def shown(self) -> dict[str, Any]:
         """What `dvc exp show` lists of each experiment, by its parameters, without what differs by its nature."""
         [found] = (one for one in json.loads(self.run(*DVC, "exp", "show", "--json")) if one["rev"] != "workspace")
@@ -127,9 +133,9 @@ def serial(clone: Clone, params: list[str], _: int) -> None:
         clone.run(*DVC, "exp", "run", "--temp", *flags, *TARGETS)
 
 
-def contest(folder: Path, name: str, make: Callable[[Clone, list[str], int], None], params: list[str]) -> Contest:
+def contest(clone: Clone, name: str, make: Callable[[Clone, list[str], int], None], params: list[str]) -> Contest:
     """Have a program make all experiments."""
-    clone, count = Clone(folder, name), len(sets(params))
+    count = len(sets(params))
     began = time.perf_counter()
     make(clone, params, count)
     seconds = time.perf_counter() - began
@@ -137,6 +143,36 @@ def contest(folder: Path, name: str, make: Callable[[Clone, list[str], int], Non
     repeated = sum(found.ran.values())
     print(f"{name}: {seconds:.1f} s, {len(found.shown)} of {count} experiments, {repeated} runs of stages", flush=True)
     return found
+
+
+def cleaned(clone: Clone) -> bool:
+    """Whether `gc` takes what it told of, and all that a branch, a tag or a version names can be restored after it."""
+    revs = clone.run("git", "for-each-ref", "--format", "%(objectname)", "refs/exps").split()
+    clone.run("git", "branch", "kept", revs[0])
+    clone.run("git", "tag", "kept-too", revs[1])
+    clone.run("git", "checkout", "-qb", "released", revs[2])
+    clone.run(*GLIAFLOW, "repro", "-q", "--no-prefect")  # the stages that no experiment was asked for
+    clone.run("git", "commit", "-qam", "All stages")
+    clone.run(*DVC, "remote", "add", "-q", "--local", "-d", "store", str(clone.root.parent / "store"))
+    clone.run(*GLIAFLOW, "push")
+    clone.run(*GLIAFLOW, "publish", "v1")
+    clone.run("git", "checkout", "-q", "-")
+    clone.run("git", "branch", "-qD", "released")
+    before = clone.held()
+    told = json.loads(clone.run(*GLIAFLOW, "gc", "--dry", "--json"))
+    unchanged = clone.held() == before
+    same = json.loads(clone.run(*GLIAFLOW, "gc", "--json")) == told
+    after = clone.held()
+    print(f"gc: {len(revs)} experiments, {before:,} bytes in the cache before, {after:,} after")
+    print(f"gc --dry changed nothing: {unchanged}; it told what gc did: {same}")
+    fine = unchanged and same and after < before
+    for name, targets in (("kept", TARGETS), ("kept-too", TARGETS), ("v1", ())):
+        clone.run("git", "checkout", "-q", name)
+        clone.run(*DVC, "checkout", "-q", *(("--with-deps", *targets) if targets else ()))
+        status = clone.run(*DVC, "status", *(("--with-deps", *targets) if targets else ())).strip()
+        print(f"{name}: restored from the cache; dvc status: {status}")
+        fine &= status == UP_TO_DATE
+    return fine
 
 
 def main() -> None:
@@ -147,8 +183,10 @@ def main() -> None:
         params = [f"mnist.train.learning_rate={rates}"]
     with TemporaryDirectory() as home:
         programs = {"gliaflow": ours, "serial": serial, "queue": queued}
-        found = {name: contest(Path(home), name, make, params) for name, make in programs.items()}
-    mine, missed = found["gliaflow"], False
+        clones = {name: Clone(Path(home), name) for name in programs}
+        found = {name: contest(clones[name], name, make, params) for name, make in programs.items()}
+        missed = not cleaned(clones["gliaflow"])
+    mine = found["gliaflow"]
     for name, bar in (("serial", AGAINST_SERIAL), ("queue", AGAINST_QUEUE)):
         peer = found[name]
         late = mine.seconds > bar.seconds(peer.seconds)

@@ -152,8 +152,9 @@ def run(
             return report
         with ExitStack() as stack:
             if where:
-                tags = [*_tags(), *(part.tags if part else ())]
-                heard.append(stack.enter_context(_kept(where, tags, workspace, scheduler, relay, pools, prefect, live)))
+                tags, is_flow = part.tags if part else (), pools or _in_a_flow()
+                keeping = _kept(where, tags, workspace.cache, is_flow, scheduler.cancel, _saying(relay), prefect, live)
+                heard.append(stack.enter_context(keeping))
             _run(scheduler, Several(heard), asked, pools)
         return scheduler.report
 
@@ -162,23 +163,18 @@ def run(
 def _kept(
     where: Path,
     tags: Sequence[str],
-    workspace: "Workspace | Fallback",
-    scheduler: Scheduler,
-    relay: Listener,
-    pools: bool,
+    cache: str | None,
+    is_flow: bool,
+    cancel: Callable[[], None],
+    say: Say,
     prefect: bool,
-    live: bool,
+    live: bool = False,
 ) -> Iterator[Listener]:
     """The listener that keeps a run which has something to do, in a journal in the folder `where`."""
-    own, is_flow = home(), pools or _in_a_flow()
-    facts = {"cache": workspace.cache, "flow_run": is_flow}
-
-    def say(text: str) -> None:
-        relay.hear(Message(text))
-
+    own, facts = home(), {"cache": cache, "flow_run": is_flow}
     with ExitStack() as stack:
         server = stack.enter_context(_server(own, say, live)) if prefect and not is_flow else None
-        yield stack.enter_context(kept(where, own, facts, tags, server, say, scheduler.cancel))
+        yield stack.enter_context(kept(where, own, facts, [*_tags(), *tags], server, say, cancel))
 
 
 @contextmanager
@@ -215,9 +211,7 @@ def _all_unchanged(graph: Graph) -> Report:
 def _opened(
     root: Path | str, options: Options, listener: Listener, fallback: bool, part: Part | None = None
 ) -> AbstractContextManager["Workspace | Fallback"]:
-    def say(text: str) -> None:
-        listener.hear(Message(text))
-
+    say = _saying(listener)
     if fallback:
         from gliaflow.workspace.fallback import Fallback
 
@@ -227,6 +221,15 @@ def _opened(
 
         return workspace_class()(root, options, say, Twins(part.twins, part.name))
     return workspace_class()(root, options, say)
+
+
+def _saying(listener: Listener) -> Say:
+    """What passes lines on as messages of a run."""
+
+    def say(text: str) -> None:
+        listener.hear(Message(text))
+
+    return say
 
 
 def workspace_class() -> "type[Workspace]":
@@ -345,7 +348,7 @@ def sweep(
     """
     from gliaflow.experiments.grid import sets
     from gliaflow.experiments.making.setting import Wanted
-    from gliaflow.experiments.sweep import Planned
+    from gliaflow.experiments.sweep import Sweep
 
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs is {jobs}; at least one stage must be able to run")
@@ -357,7 +360,7 @@ def sweep(
         wanted = Wanted(
             tuple(asked), options, jobs, tuple(executors), prefect, name, tuple(map(str, copy_paths)), message
         )
-        planned = Planned(Path(root), found, wanted, say or _silent)
+        planned = Sweep(Path(root), found, wanted, say or _silent)
         return planned.run(hear or _unheard, at_once or (jobs or usable_cpus()) + 1)
 
 
@@ -424,15 +427,10 @@ def search(
     tell = say or _silent
     with dvc_errors():
         searching = Search(Path(root), sought, wanted, tell)
-        where, own = Path(searching.setting.journals), home()
+        where, cache = Path(searching.setting.journals), searching.setting.cache
 
-        @contextmanager
-        def keep(tags: Sequence[str], cancel: Callable[[], None]) -> Iterator[Listener]:
-            server = configured() if prefect else None
-            told = (server.url, server) if server else None
-            facts = {"cache": searching.setting.cache, "flow_run": False}
-            with kept(where, own, facts, [*_tags(), *tags], told, tell, cancel) as listener:
-                yield listener
+        def keep(tags: Sequence[str], cancel: Callable[[], None]) -> AbstractContextManager[Listener]:
+            return _kept(where, tags, cache, False, cancel, tell, prefect)
 
         try:
             return searching.run(_reproduced, keep, hear or _unheard)
@@ -472,10 +470,10 @@ def gc(
         TransientError: a remote cannot be reached.
     """
     from gliaflow.experiments.gc import Collector
-    from gliaflow.experiments.guard import alone
+    from gliaflow.experiments.guard import cleaning
     from gliaflow.experiments.making.setting import folder as experiments
 
-    with _repository(root, say) as repo, repo.lock, alone(experiments(repo)):
+    with _repository(root, say) as repo, repo.lock, cleaning(experiments(repo)):
         collector = Collector(
             repo, experiments(repo), keep, cloud or remote is not None, remote, projects, say or _silent
         )

@@ -21,7 +21,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from stages.atomic import staged
@@ -38,6 +38,7 @@ from stages.lgg.unet.batches import Slices, make_exact
 from stages.lgg.weigh import weigh
 from stages.params import STRICT_KEYS, load
 from stages.progress import progress
+from stages.seeds import Seeds
 
 BEFORE = ("phantoms", "reconstruction", "institutions")
 PAIRS = (
@@ -47,17 +48,11 @@ PAIRS = (
 )
 
 
-def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("a seed stands in it twice")
-    return seeds
-
-
 @dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
 class TransferParams:
     """Parameters of lgg.transfer."""
 
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=3), AfterValidator(_distinct)]
+    seeds: Seeds
     """A run of every arm each: it settles first weights, batches and which patients of the target are trained on."""
     target: Annotated[str, Field(min_length=1)]
     """The institution to learn; patients of all others are trained on before."""

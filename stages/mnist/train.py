@@ -22,6 +22,7 @@ from stages.command import run
 from stages.errors import BadParameters
 from stages.mnist.digits import CLASSES, Digits, read_digits
 from stages.mnist.network import Network, initial, prepare, tf, write_network
+from stages.mnist.steps import in_one_graph
 from stages.params import STRICT_KEYS, load
 
 
@@ -88,13 +89,7 @@ def _epoch(network: Network, digits: Digits, learning_rate: float) -> Callable[[
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
-    def epoch(chosen: tf.Tensor) -> tf.Tensor:
-        total = tf.constant(0.0)
-        for rows in chosen:  # a loop of the graph, not of Python
-            total += step(rows)
-        return total / len(chosen)
-
-    return tf.function(epoch)  # type: ignore[no-any-return]
+    return in_one_graph(step)
 
 
 def main(digits: Path, *, model: Path, curves: Path) -> None:

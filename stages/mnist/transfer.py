@@ -1,6 +1,7 @@
 """Teach the trained network to read turned digits from few labels, beside networks that start from scratch.
 
-It answers: can one insert layers into a trained model, and regularise those that were there? stages.mnist.surgery does.
+It answers: can one insert layers into a trained model, and regularise those that were there?
+stages.mnist.pretrained.surgery does.
 
 Inputs:  data/mnist/digits.npz (x_train, x_test N 28 28 uint8; y_train, y_test N uint8), models/mnist/network.npz
 Outputs: transfer.csv, a row for each seed and arm (test_accuracy a fraction, test_mean_cross_entropy nats);
@@ -20,20 +21,21 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadParameters
-from stages.mnist.comparison import draw, summary
-from stages.mnist.copies import Model, keras
 from stages.mnist.digits import Digits, read_digits
 from stages.mnist.network import Network, initial, prepare, read_network
-from stages.mnist.surgery import freeze, identity_dense, insert, regularise
-from stages.mnist.tuning import as_keras, fine_tune, score
-from stages.mnist.turned import few, turn
+from stages.mnist.pretrained.comparison import draw, summary
+from stages.mnist.pretrained.copies import Model, keras
+from stages.mnist.pretrained.surgery import freeze, identity_dense, insert, regularise
+from stages.mnist.pretrained.tuning import as_keras, fine_tune, score
+from stages.mnist.pretrained.turned import few, turn
 from stages.params import STRICT_KEYS, load
+from stages.seeds import Seeds
 
 UNTUNED = "untuned"
 PAIRS = (  # each differs in one thing
@@ -46,17 +48,11 @@ PAIRS = (  # each differs in one thing
 )
 
 
-def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("a seed stands in it twice")
-    return seeds
-
-
 @dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
 class TransferParams:
     """Parameters of mnist.transfer."""
 
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=3), AfterValidator(_distinct)]
+    seeds: Seeds
     """A run of every arm each: it settles which digits have labels, first weights, batches and what dropout drops."""
     degrees: Annotated[float, Field(ge=-180, le=180)]
     """By which images are turned, anticlockwise."""

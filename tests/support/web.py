@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +32,26 @@ class Web:
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
+    answering: int = 0
+    """How many requests it has begun to answer."""
+    turn: threading.Condition = field(default_factory=threading.Condition)
+
+    def begins(self) -> bool:
+        """Whether it still answers: a server that is over does not."""
+        with self.turn:
+            self.answering += not self.over.is_set()
+            return not self.over.is_set()
+
+    def ended(self) -> None:
+        with self.turn:
+            self.answering -= 1
+            self.turn.notify_all()
+
+    def end(self) -> None:
+        """Return when nothing is answered any more: who asked may have gone, and an answer changes what a test sees."""
+        with self.turn:
+            self.over.set()
+            self.turn.wait_for(lambda: self.answering == 0)
 
 
 @contextmanager
@@ -44,6 +63,13 @@ def web(answer: Callable[[str, str, Any], Answer]) -> Iterator[Web]:
         protocol_version = "HTTP/1.1"
 
         def answer_one(self) -> None:
+            if found.begins():
+                try:
+                    self.answer_it()
+                finally:
+                    found.ended()
+
+        def answer_it(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             data = json.loads(sent) if sent else None
             found.asked.append((self.command, self.path, data))
@@ -52,7 +78,7 @@ def web(answer: Callable[[str, str, Any], Answer]) -> Iterator[Web]:
             if given.hang:
                 found.over.wait()
                 return
-            time.sleep(given.after)
+            found.over.wait(given.after)
             text = given.body if isinstance(given.body, str) else json.dumps(given.body)
             self.send_response(given.code)
             self.send_header("Content-Length", str(len(text.encode())))
@@ -73,9 +99,9 @@ def web(answer: Callable[[str, str, Any], Answer]) -> Iterator[Web]:
         try:
             yield found
         finally:
-            found.over.set()
             server.shutdown()
             thread.join()
+            found.end()
 
 
 class FakePrefect:

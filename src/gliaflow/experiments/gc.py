@@ -25,10 +25,11 @@ from gliaflow.journal.lock import held
 from gliaflow.machine.git import git, remote, top
 from gliaflow.store import files, records
 from gliaflow.store.objects import Objects
+from gliaflow.store.repository import silent
 
 
-class Stores(NamedTuple):
-    """The two stores of a cache or a remote."""
+class Store(NamedTuple):
+    """A cache or a remote."""
 
     files: Any
     legacy: Any
@@ -108,7 +109,7 @@ class Collector:
     ) -> None:
         self._repo, self._folder, self._top = repo, folder, Path(repo.scm.root_dir)
         self._ledger = Ledger(folder / LEDGER)
-        self._here = Stores(repo.cache.local, repo.cache.legacy)
+        self._here = Store(repo.cache.local, repo.cache.legacy)
         refs = experiment_refs(self._top)
         if lost := sorted(set(keep) - {_name(ref) for ref in refs}):
             raise UserError(f"--keep {lost[0]}: there is no such experiment; `dvc exp list --all-commits` lists them")
@@ -141,7 +142,7 @@ class Collector:
     def find(self) -> Waste:
         """What is to go; changes nothing."""
         places = [_place("cache", self._here, self._hashes)]
-        places += [_place(name, stores, self._hashes - shared) for name, (stores, shared) in self._there.items()]
+        places += [_place(name, store, self._hashes - shared) for name, (store, shared) in self._there.items()]
         return Waste(tuple(sorted(map(_name, self._gone))), tuple(places), len(self._left))
 
     def remove(self, found: Waste) -> None:
@@ -150,11 +151,11 @@ class Collector:
         If it is ended before, the next call goes on.
         """
         for place in found.places:
-            stores = self._here if place.name == "cache" else self._there[place.name][0]
-            with files.reached(stores.legacy):
+            store = self._here if place.name == "cache" else self._there[place.name][0]
+            with files.reached(store.legacy):
                 for path in (*place.records, *place.objects):
                     with suppress(FileNotFoundError):
-                        stores.legacy.fs.remove(path)
+                        store.legacy.fs.remove(path)
         for folder in self._left:
             shutil.rmtree(folder, ignore_errors=True)
         lines = [f"delete {ref} {rev}\n" for ref, rev in self._gone.items()]
@@ -183,7 +184,7 @@ class Collector:
                 unknown += 1
         return found, unknown
 
-    def _remote(self, name: str | None, say: Callable[[str], None]) -> dict[str, tuple[Stores, set[str]]]:
+    def _remote(self, name: str | None, say: Callable[[str], None]) -> dict[str, tuple[Store, set[str]]]:
         """The stores of the DVC remote, by what it is called, and what the git remote names, which stays there."""
         shared: set[str] = set()
         if origin := remote(self._top):
@@ -196,23 +197,23 @@ class Collector:
             if unknown:
                 say(f"{unknown} folders that '{origin}' names are not in the cache, so data stays on the remote")
                 return {}
-        objects = Objects(self._repo, name, None, _silent)
+        objects = Objects(self._repo, name, None, silent)
         objects.must_list()
         cloud = self._repo.cloud
-        stores = Stores(cloud.get_remote_odb(name, "gc"), objects.legacy.there)
-        return {cloud.get_remote(name, "gc").name: (stores, shared)}
+        store = Store(cloud.get_remote_odb(name, "gc"), objects.legacy.there)
+        return {cloud.get_remote(name, "gc").name: (store, shared)}
 
 
-def _place(name: str, stores: Stores, hashes: set[str]) -> Place:
+def _place(name: str, store: Store, hashes: set[str]) -> Place:
     """What of these a store holds, and the records of runs whose outputs are among them."""
-    fs = stores.legacy.fs
-    with files.reached(stores.legacy):
-        sizes = _sizes(fs, stores.legacy.path)
-        wanted = {odb.oid_to_path(one) for odb in stores for one in hashes}
+    fs = store.legacy.fs
+    with files.reached(store.legacy):
+        sizes = _sizes(fs, store.legacy.path)
+        wanted = {odb.oid_to_path(one) for odb in store for one in hashes}
         objects = {path: size for path, size in sizes.items() if path in wanted}
         found = {}
-        for record in records.listed(stores.legacy):
-            path = records.path_in(stores.legacy, record)
+        for record in records.listed(store.legacy):
+            path = records.path_in(store.legacy, record)
             outs = fs.cat_file(path).decode(errors="replace").partition("\nouts:")[2]
             if not hashes.isdisjoint(in_text(outs)):
                 found[path] = sizes.get(path, 0)
@@ -228,7 +229,3 @@ def _sizes(fs: Any, root: str) -> dict[str, int]:
 
 def _name(ref: str) -> str:
     return ref.rpartition("/")[2]
-
-
-def _silent(_: str) -> None:
-    """Tell nobody which objects are damaged on a remote: nothing is taken from it."""

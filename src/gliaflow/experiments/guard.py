@@ -11,7 +11,7 @@ FILE = "guard"  # beside the workspaces
 
 
 @contextmanager
-def shared(folder: Path) -> Iterator[None]:
+def making(folder: Path) -> Iterator[None]:
     """Make experiments inside the block.
 
     Raises:
@@ -22,7 +22,7 @@ def shared(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def cleaning(folder: Path) -> Iterator[None]:
     """Clean up inside the block.
 
     Raises:

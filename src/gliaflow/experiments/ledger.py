@@ -4,7 +4,6 @@ A set is known by a hash of all that its result depends on. An experiment counts
 any name, so one that was renamed does, and one that was removed does not.
 """
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Collection, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gliaflow.experiments.results import Experiment
+from gliaflow.journal.lines import Lines
 from gliaflow.machine.git import git
 
 LEDGER = "ledger.jsonl"  # the file's usual name
@@ -28,33 +28,32 @@ class Ledger:
     """The file `path`, which several processes may append to."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lines = Lines(path)
 
     def begin(self, key: str, name: str) -> None:
         """Note which name the experiment of a set gets."""
-        self._append({"set": key, "name": name})
+        self._lines.append({"set": key, "name": name})
 
     def end(self, key: str, experiment: Experiment) -> None:
         """Note that the experiment of a set is done."""
-        self._append({"set": key, "experiment": experiment.plain()})
+        self._lines.append({"set": key, "experiment": experiment.plain()})
 
     def names(self) -> dict[str, str]:
         """The name of each set that was begun."""
-        return {line["set"]: line["name"] for line in self._lines() if "name" in line}
+        return {line["set"]: line["name"] for line in self._lines.read() if "name" in line}
 
     def done(self, top: Path) -> dict[str, Experiment]:
         """The experiment of each set that is done, and that the git repository at `top` still has."""
         names = experiment_names(top)
         found = {}
-        for line in self._lines():
+        for line in self._lines.read():
             if "experiment" in line and (plain := line["experiment"])["rev"] in names:
                 found[line["set"]] = Experiment.of({**plain, "name": names[plain["rev"]]})
         return found
 
     def experiment(self, key: str, top: Path) -> Experiment | None:
         """The experiment of one set, if it is done and git still has it; the rest of the file is not looked at."""
-        own = [line for line in self._lines(key) if line.get("set") == key and "experiment" in line]
+        own = [line for line in self._lines.read(key) if line.get("set") == key and "experiment" in line]
         if not own:
             return None
         names, plain = experiment_names(top), own[-1]["experiment"]
@@ -62,41 +61,22 @@ class Ledger:
 
     def leave(self, hashes: Collection[str]) -> None:
         """Note what an experiment that failed has put into the cache."""
-        self._append({"left": sorted(hashes)})
+        self._lines.append({"left": sorted(hashes)})
 
     def forget(self) -> None:
         """Note that nothing is left of what was noted so far."""
-        self._append({"forgotten": True})
+        self._lines.append({"forgotten": True})
 
     def revs(self) -> set[str]:
         """The commits of all experiments that sweeps have made."""
-        return {line["experiment"]["rev"] for line in self._lines() if "experiment" in line}
+        return {line["experiment"]["rev"] for line in self._lines.read() if "experiment" in line}
 
     def left(self) -> set[str]:
         """What failed experiments have put into the cache since `forget` was called last."""
         found: set[str] = set()
-        for line in self._lines():
+        for line in self._lines.read():
             found = set() if "forgotten" in line else found | set(line.get("left", ()))
         return found
-
-    def _lines(self, holding: str = "") -> list[dict[str, Any]]:
-        """What its lines say; with `holding`, those alone in which this text stands."""
-        found = []
-        text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
-        for line in text.splitlines():
-            if holding not in line:
-                continue
-            try:
-                found.append(json.loads(line))
-            except ValueError:  # what a kill or a full disk cut off
-                continue
-        return found
-
-    def _append(self, what: dict[str, Any]) -> None:
-        with self._path.open("ab", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            torn = file.tell() and not self._path.read_bytes().endswith(b"\n")
-            file.write((b"\n" if torn else b"") + json.dumps(what).encode() + b"\n")
 
 
 def experiment_names(top: Path) -> dict[str, str]:

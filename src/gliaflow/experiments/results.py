@@ -1,6 +1,7 @@
 """What becomes of experiments: of each one, and of a sweep as a whole."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -63,6 +64,11 @@ class Experiment:
         return float(value) if isinstance(value, int | float) and value == value else None
 
 
+def rank(score: float | None, minimize: bool) -> float:
+    """What scores are sorted by: the smaller, the better; those that are None come last."""
+    return math.inf if score is None else score if minimize else -score
+
+
 def named(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, Any]]:
     """Each metric: its file, its name, its value."""
     for file, values in metrics.items():
@@ -93,10 +99,8 @@ class SweepReport:
 
     def best(self, metric: str, minimize: bool = False) -> Experiment | None:
         """The first experiment with the best value of a metric; None if no experiment has a value."""
-        scored = [(score, one) for one in self.experiments if (score := one.score(metric)) is not None]
-        if not scored:
-            return None
-        return min(scored, key=lambda pair: pair[0] if minimize else -pair[0])[1]
+        scored = [one for one in self.experiments if one.score(metric) is not None]
+        return min(scored, key=lambda one: rank(one.score(metric), minimize), default=None)
 
 
 @dataclass(frozen=True)
@@ -107,3 +111,7 @@ class Progress:
     params: Mapping[str, str]
     text: str
     """As `train`, a stage that runs; nothing where it begins."""
+
+
+Hear = Callable[[Progress | Experiment], None]
+"""Told what an experiment does, and what became of it."""

@@ -16,19 +16,17 @@ from dvc.utils.hydra import apply_overrides
 from gliaflow.core.options import Options
 from gliaflow.errors import BadInput, one_line
 from gliaflow.experiments.grid import ParameterSet
-from gliaflow.experiments.guard import shared
+from gliaflow.experiments.guard import making
 from gliaflow.experiments.ledger import LEDGER, Ledger, identity
 from gliaflow.experiments.making.experiment import Order
 from gliaflow.experiments.making.runners import Runners
 from gliaflow.experiments.making.setting import Wanted, look
-from gliaflow.experiments.results import Experiment, Fate, Progress, SweepReport
+from gliaflow.experiments.results import Experiment, Fate, Hear, SweepReport
 from gliaflow.machine.git import git
 from gliaflow.store.repository import opened
 
-Hear = Callable[[Progress | Experiment], None]
 
-
-class Planned:
+class Sweep:
     """A sweep that is known to be possible: the workspace and the sets of parameters have been looked at.
 
     Raises:
@@ -91,7 +89,7 @@ class Planned:
 
     def run(self, hear: Hear, at_once: int) -> SweepReport:
         """Make the experiments that are not there yet, `at_once` at a time, and tell of each as it goes."""
-        with shared(Path(self.setting.folder)):
+        with making(Path(self.setting.folder)):
             return self._run(hear, at_once)
 
     def _run(self, hear: Hear, at_once: int) -> SweepReport:

@@ -13,7 +13,7 @@ from gliaflow.turns import turn
 from gliaflow.words.errors import in_words, words
 from gliaflow.words.log import dvc_silent
 
-__all__ = ["REPAIR", "dvc_silent", "in_shell", "in_words", "opened", "verify", "words"]
+__all__ = ["REPAIR", "dvc_silent", "in_shell", "in_words", "opened", "silent", "verify", "words"]
 
 REPAIR = "`gliaflow push --verify` repairs it from a cache where it is whole"
 
@@ -39,6 +39,10 @@ def opened(root: Path, say: Callable[[str], None] = print) -> Iterator[Any]:
             if told := words(error):
                 raise UserError(told) from error
             raise
+
+
+def silent(_: str) -> None:
+    """Tell nobody, where nobody could do anything with what DVC warns of."""
 
 
 def in_shell(line: str) -> list[str]:

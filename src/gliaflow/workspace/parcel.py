@@ -20,7 +20,7 @@ from gliaflow.machine.retry import retry
 from gliaflow.store import files, runs
 from gliaflow.store.records import Record
 from gliaflow.store.remote import Remote
-from gliaflow.store.repository import REPAIR, dvc_silent
+from gliaflow.store.repository import REPAIR, dvc_silent, silent
 from gliaflow.workspace.plan import is_file
 from gliaflow.workspace.travel import STAYS, check_reads, check_remote, lies_in, touching, why_it_stays
 
@@ -60,7 +60,7 @@ def send(parcel: Parcel) -> None:
         TransientError: the remote did not take them.
     """
     with dvc_silent(), Repo() as repo:
-        remote = Remote(repo, say=_silent)
+        remote = Remote(repo, say=silent)
         try:
             objects = _objects(_holder(repo, parcel)) if parcel.needs else {}
         except CollectCacheError as error:
@@ -77,7 +77,7 @@ def unpack(parcel: Parcel, run_cache: bool) -> bool:
         TransientError: the remote did not answer well.
     """
     with dvc_silent(), Repo() as repo:
-        remote = Remote(repo, say=_silent)
+        remote = Remote(repo, say=silent)
         if parcel.needs:
             holder = retry(lambda: _bring(repo, remote, parcel))
             with repo.lock:
@@ -105,7 +105,7 @@ def push(parcel: Parcel) -> Record:
         record = Record(*runs.names(_stage(repo, parcel.address)))
         if record.key != parcel.key:
             raise UserError("a dependency changed while the stage ran")
-        remote = Remote(repo, say=_silent)
+        remote = Remote(repo, say=silent)
 
         def sent() -> Record:
             if remote.push([record]).incomplete:
@@ -123,7 +123,7 @@ def fetch(record: Record) -> None:
         TransientError: the remote did not answer well.
     """
     with dvc_silent(), Repo() as repo:
-        remote = Remote(repo, say=_silent)
+        remote = Remote(repo, say=silent)
 
         def fetched() -> None:
             if record not in _fetch(remote, [record]):
@@ -214,7 +214,3 @@ def _reads(stage: Any) -> dict[str, str]:
 def _difference(there: dict[str, str], here: dict[str, str]) -> str:
     names = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
     return ", ".join(map(repr, names)) or "the list of outputs"
-
-
-def _silent(_: str) -> None:
-    """Say nothing."""

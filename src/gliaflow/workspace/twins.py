@@ -1,17 +1,21 @@
 """Runs of the same stage on the same data at the same time, in workspaces on one cache: one runs, the others wait.
 
 When it has ended, the run-cache knows what it made, and the others restore that. A run is known by its key in the
-run-cache. Whoever runs it locks a file of that name; the lock ends with its process.
+run-cache. Whoever runs it locks a file of that name; the lock ends with its process. Two sweeps that would make the
+same experiment take turns by such a file too.
 """
 
 import fcntl
 import os
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gliaflow.journal.lock import held
 
 MOST_BYTES = 1 << 12  # of the name that stands in a file
+POLL_SECONDS = 0.2  # between two looks at whether another process has ended
 
 
 class Twins:
@@ -55,6 +59,18 @@ class Twins:
         if descriptor is not None:
             (self._folder / key).unlink(missing_ok=True)
             os.close(descriptor)
+
+    @contextmanager
+    def alone(self, key: str, wait: Callable[[], None]) -> Iterator[None]:
+        """Do this inside the block, as the only process: if another one does it, call `wait`, then wait for its end."""
+        if not self.take(key):
+            wait()
+            while not self.take(key):
+                time.sleep(POLL_SECONDS)
+        try:
+            yield
+        finally:
+            self.give_back(key)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -5,7 +5,6 @@ Both intervals are of the mean over patients and seeds. One is over patients: fo
 10,000 times (Efron 1979). One is over seeds: for each its mean over patients, ± t · s / √n (Student 1908).
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -14,9 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.special import stdtrit
 
 from stages.lgg.scores.metrics import bootstrap_interval
+from stages.seeds import interval
 
 SCORE = "dice_per_volume"
 BOOTSTRAP_SEED = 777
@@ -44,12 +43,9 @@ class Estimate(NamedTuple):
 def estimate(values: Values) -> Estimate:
     """The mean of `values` with its intervals; there are at least two seeds, and NaN counts nowhere."""
     patients = values.mean(axis=1).dropna().to_numpy(dtype=np.float64)
-    seeds = values.mean(axis=0).to_numpy(dtype=np.float64)
-    mean, n = float(patients.mean()), len(seeds)
-    half = float(stdtrit(n - 1, 0.975)) * float(np.std(seeds, ddof=1)) / math.sqrt(n)
-    middle = float(seeds.mean())
     over_patients = bootstrap_interval(patients, np.random.default_rng(BOOTSTRAP_SEED))
-    return Estimate(mean, over_patients, (middle - half, middle + half))
+    seeds = interval(values.mean(axis=0).to_numpy(dtype=np.float64))
+    return Estimate(float(patients.mean()), over_patients, (seeds.low, seeds.high))
 
 
 def summary(table: pd.DataFrame, pairs: Pairs) -> dict[str, dict[str, dict[str, float]]]:

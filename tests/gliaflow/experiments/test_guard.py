@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 
 from gliaflow.errors import UserError
-from gliaflow.experiments.guard import alone, shared
+from gliaflow.experiments.guard import cleaning, making
 
 
 def test_who_may_work_beside_whom(tmp_path: Path) -> None:
     with (
-        shared(tmp_path / "deep"),
-        shared(tmp_path / "deep"),
+        making(tmp_path / "deep"),
+        making(tmp_path / "deep"),
         pytest.raises(UserError, match="a sweep or a search runs"),
-        alone(tmp_path / "deep"),
+        cleaning(tmp_path / "deep"),
     ):
         pytest.fail("gc worked beside a sweep")
-    with alone(tmp_path / "deep"):
-        for other in (alone, shared):
+    with cleaning(tmp_path / "deep"):
+        for other in (cleaning, making):
             with pytest.raises(UserError), other(tmp_path / "deep"):
                 pytest.fail("something worked beside gc")
-    with shared(tmp_path / "deep"):
+    with making(tmp_path / "deep"):
         pass

@@ -7,7 +7,7 @@ from gliaflow.errors import UserError
 from gliaflow.experiments.grid import sets
 from gliaflow.experiments.making.setting import Wanted
 from gliaflow.experiments.results import Experiment, Fate
-from gliaflow.experiments.sweep import Planned
+from gliaflow.experiments.sweep import Sweep
 from gliaflow.machine.git import git
 from tests.support.repos import Project
 
@@ -20,11 +20,11 @@ def ready(project: Project) -> Project:
     return project
 
 
-def planned(project: Project, *params: str, **wanted: object) -> Planned:
-    return Planned(project.root, sets(params), Wanted(**wanted), print)  # type: ignore[arg-type]
+def planned(project: Project, *params: str, **wanted: object) -> Sweep:
+    return Sweep(project.root, sets(params), Wanted(**wanted), print)  # type: ignore[arg-type]
 
 
-def end(plan: Planned, place: int, project: Project) -> None:
+def end(plan: Sweep, place: int, project: Project) -> None:
     """Have it be done."""
     order = plan.orders[place]
     head = git(project.root, "rev-parse", "HEAD").stdout.strip()
@@ -34,7 +34,7 @@ def end(plan: Planned, place: int, project: Project) -> None:
     plan.ledger.end(order.key, Experiment(order.name, order.params, Fate.DONE, rev))
 
 
-def names(plan: Planned) -> list[str]:
+def names(plan: Sweep) -> list[str]:
     return [order.name for order in plan.orders]
 
 

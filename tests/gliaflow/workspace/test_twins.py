@@ -4,6 +4,8 @@ import multiprocessing
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+import pytest
+
 from gliaflow.workspace.twins import Twins
 
 
@@ -46,3 +48,17 @@ def test_the_lock_of_a_process_that_is_killed_ends(tmp_path: Path) -> None:
     process.join()
     assert mine.runner("key") == ""
     assert mine.take("key")
+
+
+def test_alone_waits_for_who_was_first(tmp_path: Path) -> None:
+    one, two, told = Twins(tmp_path, "one"), Twins(tmp_path, "two"), list[str]()
+    assert one.take("key")
+
+    def wait() -> None:
+        told.append(two.runner("key"))
+        one.give_back("key")
+
+    with pytest.raises(RuntimeError), two.alone("key", wait):
+        assert (told, one.runner("key")) == (["one"], "two")
+        raise RuntimeError
+    assert one.runner("key") == ""

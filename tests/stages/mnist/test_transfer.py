@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from stages.errors import BadParameters
-from stages.mnist.copies import layers_of
 from stages.mnist.digits import Digits, write_digits
 from stages.mnist.network import Network, initial, write_network
+from stages.mnist.pretrained.copies import layers_of
+from stages.mnist.pretrained.tuning import as_keras, score
+from stages.mnist.pretrained.turned import turn
 from stages.mnist.transfer import PAIRS, Row, TransferParams, alter, arms, compare
-from stages.mnist.tuning import as_keras, score
-from stages.mnist.turned import turn
 from stages.params import load
 from tests.stages.mnist.conftest import Start
 

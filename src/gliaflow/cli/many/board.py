@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gliaflow.errors import one_line
-from gliaflow.experiments.results import Experiment, Fate, Progress, telling
+from gliaflow.experiments.results import Experiment, Fate, Progress, rank, telling
 from gliaflow.store.metrics import text
 
 MOST_ROWS = 10  # of ended experiments in the live table
@@ -133,13 +133,7 @@ def ordered(found: Sequence[Experiment], metric: str | None, minimize: bool) -> 
     """The best first; those without the metric at the end. As they are, if no metric is chosen."""
     if not metric:
         return list(found)
-    scores: Mapping[str, float | None] = {one.name: one.score(metric) for one in found}
-
-    def rank(one: Experiment) -> tuple[bool, float]:
-        score = scores[one.name]
-        return score is None, 0.0 if score is None else score if minimize else -score
-
-    return sorted(found, key=rank)
+    return sorted(found, key=lambda one: rank(one.score(metric), minimize))
 
 
 def short(name: str) -> str:

@@ -33,13 +33,10 @@ from gliaflow.experiments.making.workspaces import ExperimentWorkspace
 from gliaflow.experiments.results import Experiment, Fate
 from gliaflow.machine.git import git
 from gliaflow.store.metrics import metrics
-from gliaflow.store.repository import opened
+from gliaflow.store.repository import opened, silent
 from gliaflow.workspace.twins import Twins
 
 LOCKS, TWINS = "locks", "twins"  # folders beside the workspaces: of sets of parameters, and of stages
-POLL_SECONDS = 0.2  # between two looks at whether another process still makes the same experiment
-Say = Callable[[str], None]
-
 
 Reproduce = Callable[[Path, Wanted, Part, Listener], Report]
 """Runs the pipeline in a workspace, as a part of the sweep."""
@@ -57,12 +54,14 @@ class Order:
     params: Mapping[str, str]
 
 
-def perform(setting: Setting, order: Order, reproduce: Reproduce, listener: Listener, say: Say) -> Experiment:
+def perform(
+    setting: Setting, order: Order, reproduce: Reproduce, listener: Listener, say: Callable[[str], None]
+) -> Experiment:
     """Make an experiment: run it in a workspace of its own, commit it there, and bring the commit home."""
     began, top, home = time.monotonic(), Path(setting.top), Path(setting.folder, order.key)
     ledger = Ledger(Path(setting.folder, LEDGER))
     locks, wait = Twins(Path(setting.folder, LOCKS), order.name), "waits for another sweep that makes it too"
-    with alone(locks, order.key, lambda: say(wait)):
+    with locks.alone(order.key, lambda: say(wait)):
         if not setting.wanted.options.force and (known := ledger.experiment(order.key, top)):
             return known
         workspace = ExperimentWorkspace(home, top)
@@ -105,13 +104,13 @@ def prepare(workspace: ExperimentWorkspace, setting: Setting, overrides: Mapping
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     where = workspace.root / setting.wdir
-    with opened(where, _silent) as repo:
+    with opened(where, silent) as repo:
         changed = {file: list(one) for file, one in overrides.items()}
         if repo.config.get("hydra", {}).get("enabled", False):
             changed.setdefault(ParamsDependency.DEFAULT_PARAMS_FILE, [])  # which hydra writes from others
         if changed:
             repo.experiments.workspace_queue._update_params(changed)
-    with opened(where, _silent) as repo:
+    with opened(where, silent) as repo:
         targets, recursive = list(setting.wanted.targets) or None, setting.wanted.options.recursive
         checkout(repo, targets, with_deps=bool(targets), force=True, allow_missing=True, recursive=recursive)
     workspace.is_ready()
@@ -136,7 +135,7 @@ def _environment(setting: Setting, order: Order) -> Iterator[None]:
 def _committed(root: Path, where: Path, setting: Setting, order: Order, reproduced: list[str], goes_on: bool) -> str:
     """The commit of the experiment, which the user's repository has now."""
     ref = str(ExpRefInfo(setting.baseline, order.name))
-    with opened(where, _silent) as repo:
+    with opened(where, silent) as repo:
         made = repo.scm.get_ref(EXEC_BRANCH, follow=False)  # it was committed, and the process ended then
         if not made:
             git(root, "update-ref", "--no-deref", "HEAD", EXEC_BASELINE)
@@ -178,20 +177,3 @@ def _commit(repo: Repo, setting: Setting, order: Order, reproduced: Collection[s
     exp_hash = BaseExecutor.hash_exp(stages)
     with BaseExecutor.auto_push(repo):
         BaseExecutor.commit(repo.scm, exp_hash, order.name, message=setting.wanted.message)
-
-
-@contextmanager
-def alone(locks: Twins, key: str, wait: Callable[[], None]) -> Iterator[None]:
-    """Work on a set of parameters inside the block, as the only process; `wait` is told if another one does."""
-    if not locks.take(key):
-        wait()
-        while not locks.take(key):
-            time.sleep(POLL_SECONDS)
-    try:
-        yield
-    finally:
-        locks.give_back(key)
-
-
-def _silent(_: str) -> None:
-    """Tell nobody: what DVC says of a workspace that nobody sees helps nobody."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -15,14 +15,12 @@ from gliaflow.errors import GOES_ON, how_it_ended, one_line
 from gliaflow.experiments.making.experiment import Order
 from gliaflow.experiments.making.runner import plain
 from gliaflow.experiments.making.setting import Setting
-from gliaflow.experiments.results import Experiment, Fate, Progress
+from gliaflow.experiments.results import Experiment, Fate, Hear, Progress
 
 TAIL = 20  # last lines of a runner that died
 TRIES = 3  # of an experiment whose runner died: it goes on where it was
 END_SECONDS = 45.0  # that a runner has to end its stages in; a supervisor kills after 10
 BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from gliaflow.api import serve_experiments as s; s()"
-
-Hear = Callable[[Progress | Experiment], None]
 
 
 class Runner:

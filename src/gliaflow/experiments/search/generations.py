@@ -15,7 +15,7 @@ from gliaflow.core.options import Options
 from gliaflow.core.ports import Listener
 from gliaflow.core.report import Began, Event, Line, Outcome, Report, RunBegan, StageEnded, StageResult, Summary
 from gliaflow.errors import BadInput, CommandFailed, UserError
-from gliaflow.experiments.results import Experiment, Fate, Progress
+from gliaflow.experiments.results import Experiment, Fate, Hear, Progress, rank
 from gliaflow.experiments.search.evolution import Evolution, EvolutionOptions
 from gliaflow.experiments.search.individuals import Book, Individual, Trained
 from gliaflow.experiments.search.space import Choices, Range, Value, current
@@ -56,7 +56,7 @@ class Goal:
 
     def rank(self, score: float | None) -> float:
         """The smaller, the better."""
-        return math.inf if score is None else score if self.minimize else -score
+        return rank(score, self.minimize)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class SearchReport:
     def best(self) -> Individual | None:
         """The first individual with the best score; None if all failed."""
         scored = [one for one in self.individuals if one.score is not None]
-        return min(scored, key=lambda one: self.goal.rank(one.score)) if scored else None
+        return min(scored, key=lambda one: self.goal.rank(one.score), default=None)
 
     def plain(self) -> dict[str, Any]:
         """For a program."""
@@ -133,7 +133,7 @@ class Generations:
         subject: Subject,
         book: Book,
         keep: Keep,
-        hear: Callable[[Progress | Experiment], None],
+        hear: Hear,
         say: Callable[[str], None],
     ) -> None:
         self._wanted, self._subject, self._book = wanted, subject, book

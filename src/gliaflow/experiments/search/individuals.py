@@ -1,12 +1,11 @@
 """What has been trained of individuals, in a file: so a search goes on, and a repeated individual costs nothing."""
 
-import fcntl
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gliaflow.experiments.search.space import Value
+from gliaflow.journal.lines import Lines
 
 
 @dataclass(frozen=True)
@@ -57,21 +56,16 @@ class Individual:
         return {"name": self.name, **asdict(self)}
 
 
-@dataclass
 class Book:
     """The file `path`, a line for each time that an individual was trained; the longest training counts."""
 
-    path: Path
-    _known: dict[str, Trained] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        for line in text.splitlines():
+    def __init__(self, path: Path) -> None:
+        self._lines = Lines(path)
+        self._known: dict[str, Trained] = {}
+        for found in self._lines.read():
             try:
-                found = json.loads(line)
                 self._take(found.pop("key"), Trained(**{**found, "epochs": tuple(found["epochs"])}))
-            except (ValueError, TypeError, KeyError):  # a line that a kill cut off, or that another version wrote
+            except (TypeError, KeyError):  # another version wrote it
                 continue
 
     def get(self, key: str) -> Trained:
@@ -81,13 +75,7 @@ class Book:
     def add(self, key: str, trained: Trained) -> None:
         """Note how far an individual was trained."""
         self._take(key, trained)
-        line = json.dumps({"key": key, **asdict(trained)}).encode() + b"\n"
-        with self.path.open("a+b", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if file.seek(0, 2):
-                file.seek(-1, 2)
-                line = line if file.read(1) == b"\n" else b"\n" + line
-            file.write(line)
+        self._lines.append({"key": key, **asdict(trained)})
 
     def _take(self, key: str, trained: Trained) -> None:
         before = self._known.get(key)

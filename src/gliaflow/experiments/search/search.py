@@ -8,12 +8,12 @@ from pathlib import Path
 from gliaflow.core.options import Options, Part
 from gliaflow.core.report import Event, StageEnded
 from gliaflow.errors import UserError
-from gliaflow.experiments.guard import shared
+from gliaflow.experiments.guard import making
 from gliaflow.experiments.ledger import identity
-from gliaflow.experiments.making.experiment import LOCKS, TWINS, Reproduce, alone, prepare
+from gliaflow.experiments.making.experiment import LOCKS, TWINS, Reproduce, prepare
 from gliaflow.experiments.making.setting import Wanted, look
 from gliaflow.experiments.making.workspaces import ExperimentWorkspace
-from gliaflow.experiments.results import Experiment, Progress
+from gliaflow.experiments.results import Hear
 from gliaflow.experiments.search.generations import Generations, Keep, SearchReport, Sought
 from gliaflow.experiments.search.individuals import Book
 from gliaflow.experiments.search.subject import PARAMS, check_names, subject, upstreams
@@ -41,7 +41,7 @@ class Search:
         parts = {name: getattr(self.setting, name) for name in names}
         self._key = f"search-{identity({**parts, 'stage': sought.address})}"
 
-    def run(self, reproduce: Reproduce, keep: Keep, hear: Callable[[Progress | Experiment], None]) -> SearchReport:
+    def run(self, reproduce: Reproduce, keep: Keep, hear: Hear) -> SearchReport:
         """Bring all that the stage reads up to date, then evolve.
 
         Raises:
@@ -49,10 +49,8 @@ class Search:
             InterruptedError: somebody cancelled a generation.
         """
         folder, address = Path(self.setting.folder), self._sought.address
-        with (
-            shared(folder),
-            alone(Twins(folder / LOCKS, "a search"), self._key, lambda: self._say("waits for the same search")),
-        ):
+        locks, wait = Twins(folder / LOCKS, "a search"), "waits for the same search"
+        with making(folder), locks.alone(self._key, lambda: self._say(wait)):
             workspace = ExperimentWorkspace(folder / self._key, Path(self.setting.top))
             if not workspace.ready:
                 prepare(workspace, self.setting, {})

@@ -112,15 +112,26 @@ def changed(document: Mapping[str, Any], values: Mapping[str, Value]) -> dict[st
 
 def current(document: Mapping[str, Any], space: Sequence[Range | Choices]) -> dict[str, Value]:
     """The values that the parameters of the space have now."""
-    found: dict[str, Value] = {}
-    for one in space:
-        here: Any = document
-        for part in one.name.split("."):
-            if not isinstance(here, Mapping) or part not in here:
-                raise BadInput(f"there is no parameter '{one.name}'")
-            here = here[part]
-        found[one.name] = here
-    return found
+    return {one.name: lookup(document, one.name) for one in space}
+
+
+def lookup(document: Any, name: str) -> Any:
+    """The value of a nested parameter, given by its dotted name; of a list, as DVC has it, by the place from 0.
+
+    Raises:
+        BadInput: there is no such parameter.
+    """
+    for part in name.split("."):
+        inside = (
+            document.items()
+            if isinstance(document, Mapping)
+            else enumerate(document if isinstance(document, list) else ())
+        )
+        found = {str(key): value for key, value in inside}
+        if part not in found:
+            raise BadInput(f"there is no parameter '{name}'")
+        document = found[part]
+    return document
 
 
 def holds(one: Range | Choices, value: Value) -> bool:

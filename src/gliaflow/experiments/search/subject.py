@@ -13,9 +13,9 @@ from dvc.utils.serialize import load_yaml
 from gliaflow.core.settings import settings
 from gliaflow.errors import BadInput, UserError
 from gliaflow.experiments.ledger import identity
-from gliaflow.experiments.search.space import Value, changed
+from gliaflow.experiments.search.space import Value, changed, lookup
 from gliaflow.experiments.search.workers import Door
-from gliaflow.store.repository import opened
+from gliaflow.store.repository import opened, silent
 
 PARAMS = "params.yaml"  # the file whose parameters vary
 
@@ -39,7 +39,7 @@ class Subject:
     def key(self, values: Mapping[str, Value]) -> str:
         """The hash of all that an individual's training depends on: parameters, data and code."""
         params = self.params(values)
-        return identity({**self.given, "params": {name: _at(params, name) for name in self.names}})
+        return identity({**self.given, "params": {name: lookup(params, name) for name in self.names}})
 
 
 def upstreams(where: Path, address: str) -> list[str]:
@@ -48,14 +48,14 @@ def upstreams(where: Path, address: str) -> list[str]:
     Raises:
         UserError: there is no such stage, or it says nothing of a search.
     """
-    with opened(where, _silent) as repo:
+    with opened(where, silent) as repo:
         stage = _stage(repo, address)
         return [one.addressing for one in repo.index.graph.successors(stage) if one.cmd]
 
 
 def subject(where: Path, address: str) -> Subject:
     """A stage as it is in the workspace at `where`, in which all that it reads is up to date."""
-    with opened(where, _silent) as repo:
+    with opened(where, silent) as repo:
         stage = _stage(repo, address)
         asked = settings(stage.meta, f"stage '{address}'")
         stage.save_deps()
@@ -101,13 +101,3 @@ def _stage(repo: Any, address: str) -> Any:
             "meta: {search: MODULE}"
         )
     return found[0]
-
-
-def _at(params: Any, name: str) -> Any:
-    for part in name.split("."):
-        params = params.get(part) if isinstance(params, Mapping) else None
-    return params
-
-
-def _silent(_: str) -> None:
-    """Tell nobody what DVC says of a workspace that nobody sees."""

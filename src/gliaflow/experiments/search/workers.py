@@ -60,7 +60,7 @@ class Worker:
     """One process, on a slot that it holds."""
 
     def __init__(self, door: Door, lease: SlotLease) -> None:
-        self.lease, self.forgotten = lease, list[str]()
+        self.lease = lease
         self.first: Memory | None = None
         """What it held after its first individual."""
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as the process

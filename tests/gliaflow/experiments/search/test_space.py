@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gliaflow.errors import BadInput
-from gliaflow.experiments.search.space import Choices, Range, changed, current, holds, read
+from gliaflow.experiments.search.space import Choices, Range, changed, current, holds, lookup, read
 
 
 def space(tmp_path: Path, text: str) -> list[Range | Choices]:
@@ -76,6 +76,14 @@ def test_current_values() -> None:
     assert current(document, [Range("a.b", 0.1, 1.0), Choices("c", ("x",))]) == {"a.b": 0.5, "c": "x"}
     with pytest.raises(BadInput, match=r"there is no parameter 'a\.z'"):
         current(document, [Range("a.z", 0, 1)])
+
+
+def test_a_parameter_in_a_list_is_named_by_its_place() -> None:
+    document = {"a": [{"b": 5}, {"b": 6}], "c": {1: "x"}}
+    assert (lookup(document, "a.1.b"), lookup(document, "c.1")) == (6, "x")
+    for name in ("a.2.b", "a.b", "a.1.b.0", "c.x"):
+        with pytest.raises(BadInput, match=f"there is no parameter '{name}'"):
+            lookup(document, name)
 
 
 @pytest.mark.parametrize(

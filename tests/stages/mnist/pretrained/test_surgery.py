@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.mnist.copies import keras, layers_of
 from stages.mnist.network import initial
-from stages.mnist.surgery import freeze, identity_dense, insert, regularise
-from stages.mnist.tuning import as_keras
+from stages.mnist.pretrained.copies import keras, layers_of
+from stages.mnist.pretrained.surgery import freeze, identity_dense, insert, regularise
+from stages.mnist.pretrained.tuning import as_keras
 from tests.house.pages import BY_NAME
-from tests.stages.mnist.keras_models import FAMILIES, WIDTH, dense, layers, outputs, state, trained
+from tests.stages.mnist.pretrained.keras_models import FAMILIES, WIDTH, dense, layers, outputs, state, trained
 
 Array = NDArray[np.float32]
 families = pytest.mark.parametrize("family", FAMILIES)

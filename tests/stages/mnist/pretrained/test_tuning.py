@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.mnist.copies import keras
 from stages.mnist.digits import Digits
 from stages.mnist.network import Network, initial, tf
-from stages.mnist.surgery import freeze, regularise
-from stages.mnist.tuning import as_keras, fine_tune, score
-from tests.stages.mnist.keras_models import state
+from stages.mnist.pretrained.copies import keras
+from stages.mnist.pretrained.surgery import freeze, regularise
+from stages.mnist.pretrained.tuning import as_keras, fine_tune, score
+from tests.stages.mnist.pretrained.keras_models import state
 
 RATE, L2 = 0.01, 0.5
 

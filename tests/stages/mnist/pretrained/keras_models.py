@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.mnist.copies import keras
+from stages.mnist.pretrained.copies import keras
 
 WIDTH = 4
 layers = keras.layers

@@ -3,39 +3,20 @@
 `table` has a row for each seed and arm: seed, arm, test_accuracy (a fraction), test_mean_cross_entropy (nats).
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+
+from stages.seeds import Interval, interval
 
 SCORES = ("test_accuracy", "test_mean_cross_entropy")
 Pairs: TypeAlias = Sequence[tuple[str, str]]  # (arm, the arm that is subtracted from it)
-
-
-class Interval(NamedTuple):
-    """A mean and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def interval(values: NDArray[np.float64]) -> Interval:
-    """The mean of at least two independent draws, ± t · s / √n.
-
-    t is the 97.5 % point of Student's distribution with n − 1 degrees of freedom, s the standard deviation of the draws
-    with n − 1 below the sum of squares (Student 1908, "The probable error of a mean").
-    """
-    mean, n = float(np.mean(values)), len(values)
-    half = float(stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half)
 
 
 def summary(table: pd.DataFrame, pairs: Pairs) -> dict[str, dict[str, dict[str, float]]]:

@@ -14,7 +14,7 @@ What Keras refuses to copy from its configuration is refused here too, such as a
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from stages.mnist.copies import Copies, Layer, Model, copy_of, keras, layers_of
+from stages.mnist.pretrained.copies import Copies, Layer, Model, copy_of, keras, layers_of
 
 __all__ = ["freeze", "identity_dense", "insert", "regularise"]
 

@@ -1,4 +1,4 @@
-"""Copies of Keras models that differ in what one asks for; stages.mnist.surgery says for what.
+"""Copies of Keras models that differ in what one asks for; stages.mnist.pretrained.surgery says for what.
 
 A Sequential stays one; every other model with a graph is copied as a plain functional one. No copy is compiled.
 """

@@ -1,12 +1,11 @@
-"""Intervals against tables and by simulation, differences seed by seed, and the figure."""
+"""Differences seed by seed, and the figure."""
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from stages.mnist.comparison import draw, interval, summary
+from stages.mnist.pretrained.comparison import draw, summary
 
 TABLE = pd.DataFrame(
     [
@@ -20,25 +19,6 @@ TABLE = pd.DataFrame(
     columns=["seed", "arm", "test_accuracy", "test_mean_cross_entropy"],
 )
 PAIRS = [("better", "plain")]
-
-
-@pytest.mark.parametrize(
-    ("values", "mean", "half"),
-    [
-        ([1, 2, 3], 2, 4.302653 / 3**0.5),  # t of 2 degrees of freedom, from a table
-        ([0, 1], 0.5, 12.706205 / 2),
-        ([5, 5, 5, 5], 5, 0),
-        ([0, 0, 0, 0, 10], 2, 2.776445 * 20**0.5 / 5**0.5),
-    ],
-)
-def test_the_interval_by_hand(values: list[float], mean: float, half: float) -> None:
-    assert interval(np.array(values, float)) == pytest.approx((mean, mean - half, mean + half), rel=1e-6)
-
-
-def test_19_of_20_intervals_hold_the_true_mean() -> None:
-    draws = np.random.default_rng(1).normal(3, 2, (4000, 5))
-    held = [low <= 3 <= high for _, low, high in map(interval, draws)]
-    assert np.mean(held) == pytest.approx(0.95, abs=0.012)  # 3.5 standard errors
 
 
 def test_the_summary_by_hand() -> None:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.mnist.copies import Model, keras
 from stages.mnist.digits import CLASSES, SIDE, Bytes
 from stages.mnist.network import PIXELS, Network, tf
+from stages.mnist.pretrained.copies import Model, keras
+from stages.mnist.steps import in_one_graph
 
 
 class Score(NamedTuple):
@@ -52,13 +53,7 @@ def fine_tune(model: Model, images: Bytes, labels: Bytes, steps: NDArray[np.int6
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         return loss
 
-    def run(chosen: tf.Tensor) -> tf.Tensor:
-        total = tf.constant(0.0)
-        for rows in chosen:  # a loop of the graph, not of Python
-            total += step(rows)
-        return total / len(chosen)
-
-    return float(tf.function(run).get_concrete_function(tf.constant(steps))(tf.constant(steps)))
+    return float(in_one_graph(step)(tf.constant(steps)))
 
 
 def score(model: Model, images: Bytes, labels: Bytes) -> Score:

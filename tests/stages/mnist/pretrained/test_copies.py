@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.mnist.copies import Copies, copy_of, has_graph, keras, layers_of
-from tests.stages.mnist.keras_models import FAMILIES, WIDTH, dense, outputs, state, trained
+from stages.mnist.pretrained.copies import Copies, copy_of, has_graph, keras, layers_of
+from tests.stages.mnist.pretrained.keras_models import FAMILIES, WIDTH, dense, outputs, state, trained
 
 families = pytest.mark.parametrize("family", FAMILIES)
 

@@ -5,7 +5,7 @@ import pytest
 
 from stages.errors import BadParameters
 from stages.mnist.digits import Digits
-from stages.mnist.turned import few, turn
+from stages.mnist.pretrained.turned import few, turn
 
 
 def test_a_quarter_turn_moves_pixels_anticlockwise(digits: Digits) -> None:
