@@ -27,6 +27,7 @@ from stages.lgg.tables import read_slices, write_table
 from stages.lgg.unet.checkpoint import save_unet
 from stages.lgg.unet.network import Network, UNet
 from stages.params import load
+from tests.stages.lgg.models import about, model
 
 NETWORK = Network(width=8, depth=2, norm="none", dropout=0.0)
 PARAMS = EvaluateParams(checkpoint="last", threshold=0.5, batch=2, threads=1)
@@ -106,7 +107,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_data(Path("data/lgg"))
     write_params()
     Path("models/lgg").mkdir(parents=True)
-    save_unet(Path("models/lgg/last.pt"), NETWORK, flair_network().state_dict(), 3)
+    save_unet(Path("models/lgg/last.pt"), NETWORK, flair_network().state_dict(), 3, about())
     return tmp_path
 
 
@@ -137,7 +138,7 @@ def written() -> dict[str, bytes]:
 def test_scores_are_those_worked_out_by_hand(root: Path) -> None:
     slices = read_slices(root / "data/lgg/slices.csv")
     images, masks = map_arrays(root / "data/lgg", len(slices), NETWORK.multiple)
-    scores = evaluate(flair_network(), images, masks, slices[slices["patient"] != TRAINED], PARAMS)
+    scores = evaluate(model(flair_network()), images, masks, slices[slices["patient"] != TRAINED], PARAMS)
     expected = pd.DataFrame(
         {
             "patient": [A, B, C],
@@ -176,7 +177,8 @@ def test_the_batch_of_inference_changes_nothing(root: Path, batch: int) -> None:
     slices = read_slices(root / "data/lgg/slices.csv").iloc[2:]
     images, masks = map_arrays(root / "data/lgg", len(slices) + 2, NETWORK.multiple)
     one, other = (
-        evaluate(flair_network(), images, masks, slices, dataclasses.replace(PARAMS, batch=some)) for some in (2, batch)
+        evaluate(model(flair_network()), images, masks, slices, dataclasses.replace(PARAMS, batch=some))
+        for some in (2, batch)
     )
     pd.testing.assert_frame_equal(one.patients, other.patients)
     assert json.dumps(one.metrics) == json.dumps(other.metrics)
@@ -189,7 +191,7 @@ def test_a_higher_threshold_predicts_less(root: Path) -> None:
     masks = np.load(root / "data/lgg/masks.npy")
     for threshold, expected in ((0.72, 33), (0.74, 29)):
         params = dataclasses.replace(PARAMS, threshold=threshold)
-        scores = evaluate(flair_network(), images, masks, slices, params)
+        scores = evaluate(model(flair_network()), images, masks, slices, params)
         assert scores.patients["predicted_px"].tolist() == [expected, 4, 0]
         assert scores.metrics["threshold"] == threshold
 
@@ -245,7 +247,17 @@ def test_an_epoch_is_found_by_its_number(root: Path) -> None:
     write_params(checkpoint=12)
     (root / "models/lgg/last.pt").rename(root / "models/lgg/epoch-012.pt")
     evaluate_here()
-    assert json.loads((root / "results/lgg/evaluate.json").read_text())["checkpoint"] == 12
+    metrics = json.loads((root / "results/lgg/evaluate.json").read_text())
+    assert (metrics["checkpoint"], metrics["checkpoint_chosen_on_validation"]) == (12, True)
+
+
+def test_the_largest_component_alone_where_that_was_fixed_beforehand(root: Path) -> None:
+    write_params(largest_component=True, flip=True, precision="bfloat16")
+    evaluate_here()
+    metrics = json.loads((root / "results/lgg/evaluate.json").read_text())
+    assert metrics["dice_per_volume_mean"] == pytest.approx(24 / 64)
+    assert metrics["with_all_components"]["dice_per_volume_mean"] == pytest.approx(24 / 65)
+    assert (metrics["largest_component"], metrics["flip"], metrics["precision"]) == (True, True, "bfloat16")
 
 
 def reshape(name: str, change: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> Callable[[], object]:
@@ -261,7 +273,20 @@ def no_tumour() -> None:
 
 def broken_weights() -> None:
     weights = {name: torch.full_like(tensor, math.nan) for name, tensor in flair_network().state_dict().items()}
-    save_unet(Path("models/lgg/last.pt"), NETWORK, weights, 3)
+    save_unet(Path("models/lgg/last.pt"), NETWORK, weights, 3, about())
+
+
+def save_about(**changes: Any) -> None:
+    save_unet(Path("models/lgg/last.pt"), NETWORK, flair_network().state_dict(), 3, about(**changes))
+
+
+def many_known() -> None:
+    table = pd.read_csv("data/lgg/slices.csv")
+    table["patient"] = [TRAINED, *(f"P{number}" for number in range(7))]
+    write_table(table, Path("data/lgg/slices.csv"))
+    subsets = ["train", *["validation"] * 7]
+    write_table(pd.DataFrame({"patient": table["patient"], "subset": subsets}), Path("data/lgg/split.csv"))
+    save_about(trained_on=tuple(table["patient"]))
 
 
 BAD_INPUTS: dict[str, tuple[Callable[[], object], str]] = {
@@ -270,6 +295,18 @@ BAD_INPUTS: dict[str, tuple[Callable[[], object], str]] = {
         r"models/lgg/last.pt: no such checkpoint, there is best; change lgg.evaluate.checkpoint or lgg.train.keep",
     ),
     "damaged checkpoint": (lambda: Path("models/lgg/last.pt").write_bytes(b"x" * 99), r"models/lgg/last.pt: "),
+    "patients of training": (
+        lambda: save_about(trained_on=(TRAINED, B, C)),
+        rf"models/lgg/last.pt: trained on {B}, {C}, whom split.csv has for validation; run dvc repro lgg-train",
+    ),
+    "many patients of training": (
+        many_known,
+        r"last.pt: trained on P0, P1, P2, P3, P4 and 2 more, whom split.csv has for validation",
+    ),
+    "another side": (
+        lambda: save_about(side=32),
+        r"models/lgg/last.pt: trained on slices of 32 px, these have 16 px; change lgg.pack.side",
+    ),
     "no numbers": (broken_weights, rf"checkpoint last: no finite numbers for {A}"),
     "no images": (
         lambda: Path("data/lgg/images.npy").unlink(),

@@ -29,10 +29,10 @@ class Case:
         generator = np.random.default_rng(0)
         self.images: NDArray[np.uint8] = generator.integers(0, 256, (12, SIZE, SIZE, 3), dtype=np.uint8)
         self.masks = np.zeros((12, SIZE, SIZE), dtype=np.uint8)
-        self.logits = torch.full((12, 1, SIZE, SIZE), -5.0)
+        self.logits = torch.full((12, SIZE, SIZE), -5.0)
         for row in range(12):
             self.masks[row, 4 : 5 + row % 4, 2:8] = 1
-            self.logits[row, 0, 4 : 5 + row % 4, 2 + row // 4 : 8 + row // 4] = 5.0
+            self.logits[row, 4 : 5 + row % 4, 2 + row // 4 : 8 + row // 4] = 5.0
         self.slices = pd.DataFrame(
             {
                 "slice": range(12),
@@ -43,12 +43,13 @@ class Case:
         )
 
     def show(self, rows: NDArray[np.int64]) -> Shown:
-        return Shown(self.images[rows], self.masks[rows], self.logits[rows.tolist()])
+        logits = self.logits[rows.tolist()]
+        return Shown(self.images[rows], self.masks[rows], (logits >= 0).numpy(), logits)
 
     def scores(self) -> Scores:
         stacks = [slice(first, first + 4) for first in (0, 4, 8)]
         return gather(
-            [score_stack(self.slices[some], self.logits[some, 0], self.masks[some] == 1, 0.5) for some in stacks]
+            [score_stack(self.slices[some], self.logits[some], self.masks[some] == 1, 0.5) for some in stacks]
         )
 
 
