@@ -225,10 +225,9 @@ def deal(
 ) -> tuple[Slices, tuple[str, ...]]:
     """Slices on the device, of images N H W 3, masks N H W and the name of each slice's patient; and all names."""
     names, volumes = np.unique(patients.to_numpy(dtype=str), return_inverse=True)
-    slices = Slices(
-        *(torch.from_numpy(array).to(device) for array in (images, masks, volumes)),
-        as_brightness(brightness_of_each(images, volumes), device) if scaling == "volume" else None,
-    )
+    pixels, truth, numbers = (torch.from_numpy(array).to(device) for array in (images, masks, volumes))
+    known = as_brightness(brightness_of_each(images, volumes), device) if scaling == "volume" else None
+    slices = Slices(pixels, truth, numbers, known)
     return slices, tuple(map(str, names))
 
 

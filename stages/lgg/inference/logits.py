@@ -26,7 +26,7 @@ def set_up(model: Model, threads: int, precision: Precision) -> Model:
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.allow_tf32 = precision == "tfloat32"
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    unet = model.unet.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    unet = model.unet.to(device).to(memory_format=torch.channels_last)
     return model._replace(unet=unet)
 
 
@@ -66,4 +66,5 @@ def _scale(stack: NDArray[np.uint8], scaling: Scaling, device: torch.device) -> 
 
 def _both_ways(unet: UNet, images: Tensor) -> Tensor:
     mirrored: Tensor = unet(images.flip(3)).float().flip(3)
-    return (unet(images).float() + mirrored) / 2
+    plain: Tensor = unet(images).float()
+    return (plain + mirrored) / 2

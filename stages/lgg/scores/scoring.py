@@ -94,11 +94,12 @@ def _agreement(prediction: Masks, truth: Masks) -> pd.DataFrame:
 
 def _again(agreement: pd.DataFrame, prediction: Masks, component: Masks, truth: Masks) -> pd.DataFrame:
     """The agreement of the component, measured anew only in slices where it is not what was predicted."""
-    changed = np.flatnonzero((component != prediction).any(axis=(1, 2)))
-    if not len(changed):
+    changed = (component != prediction).any(axis=(1, 2))
+    if not changed.any():
         return agreement
-    anew = _agreement(component[changed], truth[changed]).set_axis(changed)
-    return pd.concat([agreement.drop(index=changed), anew]).sort_index()
+    anew = _agreement(component[changed], truth[changed]).set_axis(np.flatnonzero(changed))
+    both: pd.DataFrame = pd.concat([agreement[~changed], anew])
+    return both.sort_index()
 
 
 def _bits(masks: Masks) -> NDArray[np.uint8]:

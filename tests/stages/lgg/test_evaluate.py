@@ -135,6 +135,13 @@ def written() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(Path("results").rglob("*")) if path.is_file()}
 
 
+def _uncertainty(slices: int, predicted_px: int) -> float:
+    """Every logit is 10 or −10, so every pixel has the same entropy; at least one pixel is expected."""
+    p, pixels = 1 / (1 + math.exp(10)), slices * SIZE**2
+    entropy = -p * math.log(p) - (1 - p) * math.log1p(-p)
+    return pixels * entropy / max(predicted_px * (1 - p) + (pixels - predicted_px) * p, 1)
+
+
 def test_scores_are_those_worked_out_by_hand(root: Path) -> None:
     slices = read_slices(root / "data/lgg/slices.csv")
     images, masks = map_arrays(root / "data/lgg", len(slices), NETWORK.multiple)
@@ -153,9 +160,10 @@ def test_scores_are_those_worked_out_by_hand(root: Path) -> None:
             "missed_slices": [0, 1, 0],
             "false_slices": [1, 1, 0],
             "relative_volume_error": [1 / 32, -12 / 16, math.nan],
+            "uncertainty": [_uncertainty(3, 33), _uncertainty(2, 4), _uncertainty(1, 0)],
         }
     )
-    pd.testing.assert_frame_equal(scores.patients, expected, check_dtype=False)
+    pd.testing.assert_frame_equal(scores.patients, expected, check_dtype=False, rtol=1e-4)
     assert scores.metrics["dice_per_volume_mean"] == pytest.approx(24 / 65)
     assert scores.metrics["with_largest_component_only"]["dice_per_volume_mean"] == pytest.approx(24 / 64)
     assert scores.metrics["with_largest_component_only"]["false_slices"] == 1
@@ -210,7 +218,7 @@ def test_the_command_writes_everything_prints_the_headline_and_is_otherwise_sile
     assert (metrics["patients"], metrics["slices"], metrics["slice_size_px"]) == (3, 6, SIZE)
     assert (metrics["checkpoint"], metrics["checkpoint_chosen_on_validation"]) == ("last", False)
     table = (root / "results/lgg/patients.csv").read_text()
-    assert table.splitlines()[3] == f"{C},HT,1,0,0,nan,nan,nan,nan,0,0,nan"
+    assert table.splitlines()[3].startswith(f"{C},HT,1,0,0,nan,nan,nan,nan,0,0,nan,0.127")
     assert pd.read_csv(root / "results/lgg/patients.csv")["dice"].tolist() == pytest.approx(
         [48 / 65, 0, math.nan], nan_ok=True
     )

@@ -99,7 +99,7 @@ def test_a_running_mean_by_hand() -> None:
     mean = Mean(layer, 0.2)
     for value in (11.0, 20.0):
         layer.weight.data.fill_(value)
-        layer.num_batches_tracked += 1
+        layer(torch.zeros(2, 1))  # counts one
         mean.follow()
     first = 1 * 2 / 11 + 11 * 9 / 11
     assert mean.state["weight"].item() == pytest.approx(first * 0.2 + 20 * 0.8)
