@@ -3,7 +3,7 @@
 Inputs:  a folder with images.npy (N H W 3 uint8), masks.npy (N H W uint8 in {0, 1}), slices.csv
 Outputs: the weights after the last epoch; a table with a row for each patient of the fold (areas and distances in px)
 
-The recipe is that of lgg.train, and scores are made as lgg.evaluate says; lgg.folds may make both smaller.
+The recipe is that of lgg.train, and scores are made as lgg.evaluate says; lgg.fold may make both smaller.
 """
 
 from dataclasses import replace
@@ -38,8 +38,8 @@ FILES = ("images.npy", "masks.npy", "slices.csv")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
-class FoldsParams:
-    """The section lgg.folds."""
+class FoldParams:
+    """The section lgg.fold."""
 
     seed: int
     """Stands for the order in which patients are dealt to the folds."""
@@ -55,19 +55,19 @@ def main(data: Path, *, fold: int, of: int, model: Path, patients: Path) -> None
     """Train on the folder DATA without fold FOLD of OF into MODEL, and score that fold's patients into PATIENTS.
 
     Broken off at any moment, the next run with the same parameters, data and code goes on from the last epoch.
-    Parameters: lgg.folds, lgg.train and lgg.evaluate of params.yaml.
+    Parameters: lgg.fold, lgg.train and lgg.evaluate of params.yaml.
     """
-    folds, recipe = load(FoldsParams, "lgg.folds"), load(TrainParams, "lgg.train")
-    scoring = replace(load(EvaluateParams, "lgg.evaluate"), checkpoint="last", threads=folds.threads)
+    here, recipe = load(FoldParams, "lgg.fold"), load(TrainParams, "lgg.train")
+    scoring = replace(load(EvaluateParams, "lgg.evaluate"), checkpoint="last", threads=here.threads)
     if recipe.start.weights != "none":
         raise BadParameters("lgg.train.start.weights: folds train from first weights alone; set it to none")
-    recipe = replace(recipe, epochs=folds.epochs or recipe.epochs, threads=folds.threads)
+    recipe = replace(recipe, epochs=here.epochs or recipe.epochs, threads=here.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     make_exact(recipe.threads, tf32=recipe.precision == "tfloat32")
     table = read_slices(data / "slices.csv")
-    split = split_patients(table["patient"], SplitParams(seed=folds.seed, validation=1, folds=of, fold=fold))
-    with within_memory("lgg.train.batch or lgg.folds.side"), staged(model, patients) as (weights, scored):
-        images, masks = _resized(*map_arrays(data, len(table), recipe.network.multiple), folds.side)
+    split = split_patients(table["patient"], SplitParams(seed=here.seed, validation=1, folds=of, fold=fold))
+    with within_memory("lgg.train.batch or lgg.fold.side"), staged(model, patients) as (weights, scored):
+        images, masks = _resized(*map_arrays(data, len(table), recipe.network.multiple), here.side)
         _train(data, images, masks, table, split, recipe, device, fold, weights)
         trained = set_up(load_model(weights), scoring.threads, scoring.precision)
         held_out = table.iloc[rows(table, split, "validation")]
@@ -81,7 +81,7 @@ def _resized(images: Array, masks: Array, side: int | None) -> tuple[Array, Arra
     if side is None or side == images.shape[1]:
         return images, masks
     if images.shape[1] != images.shape[2]:
-        raise BadInput(f"images.npy: {images.shape[1]} × {images.shape[2]} px; lgg.folds.side wants squares, or null")
+        raise BadInput(f"images.npy: {images.shape[1]} × {images.shape[2]} px; lgg.fold.side wants squares, or null")
     return np.stack([average(one, side) for one in images]), np.stack([majority(one, side) for one in masks])
 
 

@@ -91,7 +91,9 @@ def test_one_name_everywhere(name: str) -> None:
     assert shlex.split(STAGES[name]["cmd"])[:3] == ["python", "-m", module]
     part, stage = name.split("-", 1)
     assert (ROOT / "tests" / "stages" / part / f"test_{stage}.py").exists()
-    assert STAGES[name].get("params", [f"{part}.{stage}"]) == [f"{part}.{stage}"]
+    own, *others = STAGES[name].get("params", [f"{part}.{stage}"])
+    assert own == f"{part}.{stage}"
+    assert {other.replace(".", "-") for other in others} < STAGES.keys()  # sections that are other stages' own
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -208,7 +210,7 @@ def test_who_may_import_whom(path: Path) -> None:
 
 
 ROOMS: dict[str, set[str]] = {
-    "source": set(), "scans": set(), "unet": set(), "scores": {"unet"},
+    "source": set(), "scans": set(), "unet": {"scans"}, "scores": {"unet"}, "inference": {"scans", "unet"},
     "pretrained": {"source", "scans", "unet", "scores"},
 }  # fmt: skip
 """The folders of stages/lgg, and which others each may import from; the stages beside them may import from all."""
@@ -225,8 +227,9 @@ def expanded() -> dict[str, Any]:
     """The stages of dvc.yaml as DVC sees them: a matrix as its items, a parameter as its value."""
     stages, parameters = {}, read(ROOT / "params.yaml")
     for name, stage in STAGES.items():
-        for item in stage.get("matrix", {"noise": [None]})["noise"]:
-            text = json.dumps(stage).replace("${item.noise}", item or "")
+        [(key, items)] = stage.get("matrix", {"none": [""]}).items()
+        for item in map(str, items):
+            text = json.dumps(stage).replace(f"${{item.{key}}}", item)
             if name in DOWNLOADS:
                 text = text.replace(from_parameters(name), parameters[name.split("-")[0]]["download"]["source"])
             text = text.replace(from_parameters("lgg-train"), parameters["lgg"]["train"]["start"]["weights"])

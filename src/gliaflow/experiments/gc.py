@@ -123,17 +123,20 @@ class Collector:
             root = top(project)
             named |= in_repository(root, list(experiment_refs(root).values()))
         self._hashes = self._content(self._of_ours())[0]
-        kept, unknown = self._content(named | self._of_workspace())
-        self._hashes -= kept
-        if why := self._why_keep(unknown, bool(projects)):
+        self._hashes -= self._content(named | self._of_workspace())[0]
+        if why := self._why_keep(self._content(self._checked_out())[1], bool(projects)):
             self._hashes = set()
             say(f"{why}, so data stays")
         self._there = self._remote(remote_name, say) if cloud and not why else {}
 
     def _why_keep(self, unknown: int, projects: bool) -> str:
-        """Why nobody knows what of the data is named by others; nothing if it is known."""
+        """Why nobody knows what of the data others need; nothing if it is known.
+
+        A folder of some commit whose listing is not here cannot be restored from this cache, whatever else lies in it.
+        But files of the workspace may be links into the cache.
+        """
         if unknown:
-            return f"{unknown} folders that commits name are not in the cache (dvc fetch --all-commits gets them)"
+            return f"of {unknown} folders of the workspace the cache does not know the files (dvc fetch gets them)"
         place = Path(self._here.legacy.path)
         if not projects and Path(self._repo.dvc_dir) not in place.parents:
             return f"other repositories may use the cache {place} (--projects names them)"
@@ -171,6 +174,11 @@ class Collector:
         """The hashes in the files of the workspace, as they are now."""
         stages = self._repo.index.stages
         return in_files({Path(one.path) for one in stages} | {Path(one.path).with_name(LOCK_FILE) for one in stages})
+
+    def _checked_out(self) -> set[str]:
+        """The hashes of all folders that stand in the workspace."""
+        outs = (out for out in self._repo.index.outs if out.hash_info and out.hash_info.isdir and out.exists)
+        return {str(out.hash_info.value) for out in outs}
 
     def _content(self, hashes: Iterable[str]) -> tuple[set[str], int]:
         """These, and of folders all that lies in them; and how many folders are not in the cache, to be looked into."""

@@ -172,7 +172,8 @@ def test_a_cache_that_others_may_use_keeps_its_data(swept: Project) -> None:
     assert len(api.gc(swept.root, projects=[swept.root.parent / "third"]).places[0].objects) == 12
 
 
-def test_a_folder_that_nobody_can_look_into_keeps_all_data(swept: Project) -> None:
+def test_a_folder_of_the_workspace_that_nobody_can_look_into_keeps_all_data(swept: Project) -> None:
+    """Its files may be links into the cache."""
     listings = (swept.root / ".dvc/cache").rglob("*.dir")
     [listing] = [path for path in listings if path.name in _names_of_head(swept)]
     listing.unlink()
@@ -180,8 +181,31 @@ def test_a_folder_that_nobody_can_look_into_keeps_all_data(swept: Project) -> No
     found = api.gc(swept.root, say=said.append)
     assert (len(found.experiments), found.places[0].objects) == (4, {})
     assert said == [
-        "1 folders that commits name are not in the cache (dvc fetch --all-commits gets them), so data stays"
+        "of 1 folders of the workspace the cache does not know the files (dvc fetch gets them), so data stays"
     ]
+
+
+def test_a_folder_of_a_commit_that_is_only_on_the_remote_keeps_nothing_here(swept: Project) -> None:
+    """As in a clone into which only some data was fetched: it can be restored as before, from the remote."""
+    swept.dvc("remote", "add", "-q", "--local", "-d", "store", str(swept.root.parent / "store"))
+    swept.dvc("exp", "branch", "x-1", "branch")
+    for rev in ("HEAD", "branch"):
+        swept.run("git", "checkout", "-qf", rev)
+        swept.dvc("checkout", "-q", "--force")
+        swept.dvc("push", "-q")
+    swept.run("git", "checkout", "-qf", "master")
+    swept.dvc("checkout", "-q", "--force")
+    text = swept.run("git", "show", "branch:dvc.lock").stdout
+    [listing] = [line.split()[-1] for line in text.splitlines() if ".dir" in line]
+    path = swept.root / ".dvc/cache/files/md5" / listing[:2] / listing[2:]
+    path.unlink()
+    said: list[str] = []
+    assert len(api.gc(swept.root, say=said.append).places[0].objects) >= 9  # three of each experiment, and x-1's files
+    assert said == []
+    assert not restorable(swept, "branch")
+    swept.dvc("fetch", "-q")
+    assert restorable(swept, "branch")
+    assert restorable(swept, "master")
 
 
 def _names_of_head(project: Project) -> set[str]:

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -37,11 +37,14 @@ def run(
     settings: Settings | None = None,
     *more: str,
     cwd: Path | str = "/",
+    env: Mapping[str, str] | None = None,
     meanwhile: Callable[[LocalRun], object] = lambda _: None,
 ) -> tuple[Ended, Ear]:
     """One try of a stage of these shell lines; its slots are free afterwards."""
     lines = [line, *more]
-    commands = Commands(lines, [["/bin/sh", "-c", one] for one in lines], str(cwd), {"PATH": os.environ["PATH"]})
+    commands = Commands(
+        lines, [["/bin/sh", "-c", one] for one in lines], str(cwd), {"PATH": os.environ["PATH"], **(env or {})}
+    )
     stage, ear = Stage("s", (), settings or Settings()), Ear()
     lease = executor.reserve(stage)
     assert lease
@@ -97,6 +100,14 @@ def test_one_that_ends_well_told_its_lines(executor: LocalExecutor) -> None:
 def test_a_stage_knows_its_threads_and_prints_unbuffered(executor: LocalExecutor) -> None:
     line = '[ "$OMP_NUM_THREADS" = 3 ] && [ "$PYTHONUNBUFFERED" = 1 ]'
     assert run(executor, line, Settings(threads=3))[0] == Ended()
+
+
+def test_threads_that_wait_leave_the_core_to_others(executor: LocalExecutor) -> None:
+    assert run(executor, '[ "$OMP_WAIT_POLICY" = PASSIVE ]')[0] == Ended()
+
+
+def test_how_threads_wait_is_what_somebody_said(executor: LocalExecutor) -> None:
+    assert run(executor, '[ "$OMP_WAIT_POLICY" = ACTIVE ]', env={"OMP_WAIT_POLICY": "ACTIVE"})[0] == Ended()
 
 
 @pytest.mark.parametrize(("code", "again"), [(3, False), (75, True), (42, True)])

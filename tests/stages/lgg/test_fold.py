@@ -17,7 +17,7 @@ from tests.stages.lgg.test_train import ENVIRONMENT, SIZE, VALUES, squares
 
 PATIENTS = [f"P{number}" for number in range(6)]
 EVALUATE: dict[str, Any] = {"checkpoint": "best", "threshold": 0.5, "batch": 4, "threads": 1}
-FOLDS: dict[str, Any] = {"seed": 1, "epochs": 2, "side": None, "threads": 1}
+FOLD: dict[str, Any] = {"seed": 1, "epochs": 2, "side": None, "threads": 1}
 
 
 def command(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -30,7 +30,7 @@ def fold(number: int, name: str = "fold") -> "subprocess.CompletedProcess[str]":
 
 
 def write_params(**changes: Any) -> None:
-    values = {"folds": FOLDS, "train": VALUES, "evaluate": EVALUATE} | changes
+    values = {"fold": FOLD, "train": VALUES, "evaluate": EVALUATE} | changes
     Path("params.yaml").write_text(json.dumps({"lgg": values}))
 
 
@@ -85,7 +85,7 @@ def test_it_is_what_the_stages_give_one_after_the_other() -> None:
 
 
 def test_slices_can_be_made_smaller() -> None:
-    write_params(folds=FOLDS | {"side": 16, "epochs": None}, train=VALUES | {"epochs": 1})
+    write_params(fold=FOLD | {"side": 16, "epochs": None}, train=VALUES | {"epochs": 1})
     table = read_slices(Path("data/slices.csv"))
     for name in ("images", "masks"):
         np.save(f"data/{name}.npy", np.load(f"data/{name}.npy").repeat(2, 1).repeat(2, 2))
@@ -102,6 +102,6 @@ def test_bad_parameters_are_one_line() -> None:
     ended = fold(1)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "error: lgg.train.start.weights: folds train from first weights alone; set it to none\n"
-    write_params(folds=FOLDS | {"epochs": 0})
-    assert "lgg.folds.epochs is 0" in fold(1).stderr
+    write_params(fold=FOLD | {"epochs": 0})
+    assert "lgg.fold.epochs is 0" in fold(1).stderr
     assert not Path("fold").exists()
