@@ -9,7 +9,8 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lgg.scans.tiff import plain_pixels
+from stages.errors import BadInput
+from stages.lgg.scans.tiff import plain_pixels, read_tiff
 from tests.stages.lgg import archives
 
 PATIENT = next(iter(archives.COUNTS))
@@ -59,3 +60,46 @@ def test_a_tiff_of_damaged_bytes_never_breaks_the_reader(changes: list[tuple[int
         content[at % len(content)] = value
     plain = plain_pixels(bytes(content))
     assert plain is None or plain.nbytes <= len(content)
+
+
+def refusal(content: bytes) -> str:
+    with pytest.raises(BadInput) as caught:
+        read_tiff(content, "x.tif", 10**6)
+    start = "x.tif is no TIFF that can be read: "
+    assert str(caught.value).startswith(start)
+    return str(caught.value).removeprefix(start)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "packbits"])
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.7, 0.95, 0.999])
+def test_a_file_that_is_cut_short_is_told_as_that(compression: str | None, part: float) -> None:
+    """It was told as `list index out of range`."""
+    stream = io.BytesIO()
+    pixels = archives.image(PATIENT, 1, 64)
+    tifffile.imwrite(stream, pixels, photometric="rgb", compression=compression, rowsperstrip=8, metadata=None)
+    whole = stream.getvalue()
+    assert np.array_equal(read_tiff(whole, "x.tif", 10**6), pixels)
+    assert refusal(whole[: int(len(whole) * part)]) in ("it is cut short or damaged", "it is cut short")
+
+
+def test_a_directory_that_leads_nowhere() -> None:
+    assert refusal(archives.tiff(archives.mask(9))[:-60]) == "it is cut short or damaged"
+    assert refusal(b"II*\0" + bytes(4)) == "it is cut short or damaged"
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_0_is_white(compression: str | None) -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, archives.mask(9), photometric="miniswhite", compression=compression)
+    assert refusal(stream.getvalue()).startswith("it says that 0 is white")
+    assert refusal(tag_value(archives.tiff(archives.mask(9)), 262, 0)).startswith("it says that 0 is white")
+
+
+def test_other_colours_and_several_pages() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, archives.mask(9), photometric="palette", colormap=np.zeros((3, 256), np.uint16))
+    assert refusal(stream.getvalue()) == "its colours are palette; save it as grey or RGB"
+    for options in ({"photometric": "minisblack"}, {"imagej": True}):
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, np.zeros((3, 16, 16), np.uint8), **options)
+        assert refusal(stream.getvalue()).startswith("it has 3 pages, which may be slices or channels; save each slice")
