@@ -90,6 +90,9 @@ class _Truth(Mapping[str, NDArray[np.bool_]]):
             raise self._bad(f"its masks of {patient} are {bits.dtype} {bits.shape}, not of {height} × {width} px")
         return np.unpackbits(bits, axis=-1, count=width).view(np.bool_)
 
+    def __contains__(self, patient: object) -> bool:
+        return patient in self._sizes  # nothing need be read
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._sizes)
 

@@ -15,7 +15,7 @@ NAME = re.compile(r"(?:.*/)?(sub-[^/_]+)/(?:[^/]+/)*(\1_[^/]*?)([A-Za-z0-9]+)\.n
 DERIVED = "derivatives/"
 SUFFIXES = {"FLAIR": "flair", "T1w": "pre", "mask": "mask", "dseg": "mask"}
 CONTRAST = re.compile(r"_ce-[^_]+")
-NO_TUMOUR = re.compile(r"_(?:desc|label)-(?:brain|GM|WM|CSF)[^_]*_", re.IGNORECASE)
+NO_TUMOUR = re.compile(r"_(?:desc|label)-(?:brain|aseg|aparc|GM|WM|CSF)[^_]*_", re.IGNORECASE)
 """Masks of the brain and of its tissues."""
 WORDS = {"pre": "T1w without contrast", "flair": "FLAIR", "post": "T1w with contrast", "mask": "mask"}
 

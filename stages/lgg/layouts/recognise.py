@@ -23,7 +23,7 @@ LAYOUTS = (
 def recognise(names: Collection[str], read: Callable[[str], bytes]) -> Layout:
     """The patients among the files called `names`, of which `read` gives the content of a table.
 
-    Kaggle's folder comes first, then a table that names files, nnU-Net's and BIDS's folders, and pictures.
+    A table that names files comes first, then Kaggle's folder, nnU-Net's and BIDS's, and pictures.
     """
     table = read_table(read(TABLE)) if TABLE in names else None
     if table and table.problems:
@@ -39,10 +39,10 @@ def recognise(names: Collection[str], read: Callable[[str], bytes]) -> Layout:
 
 
 def _layout(names: Collection[str], read: Callable[[str], bytes], table: Table | None) -> Layout:
-    if any(name.startswith(KAGGLE) for name in names):
-        return pictures(names, KAGGLE)
     if table and table.names_files:
         return from_table(names, table)
+    if any(name.startswith(KAGGLE) for name in names):
+        return pictures(names, KAGGLE)
     of_nnunet, of_bids = any(name.startswith(IMAGES) for name in names), any(map(is_bids, names))
     if of_nnunet and of_bids:
         return Layout(

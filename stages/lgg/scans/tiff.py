@@ -56,7 +56,9 @@ def _decoded(tiff: tifffile.TiffFile, size_bytes: int, most_samples: int) -> NDA
         )
     if series.size > most_samples:
         raise _Unclear(f"its pixels would take {series.nbytes} bytes")
-    if COLOURS not in page.tags or page.photometric == WHITE_IS_ZERO:
+    if COLOURS not in page.tags:
+        raise _Unclear("it does not say whether 0 is black or white; save it with 0 as black")
+    if page.photometric == WHITE_IS_ZERO:
         raise _Unclear("it says that 0 is white, so what is tumour may be background; save it with 0 as black")
     if page.photometric not in (BLACK_IS_ZERO, RGB):
         raise _Unclear(f"its colours are {page.photometric.name.lower()}; save it as grey or RGB")

@@ -42,7 +42,7 @@ def _names(folder: Path, before: str) -> Iterator[str]:
             name = before + entry.name
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
-            if "\\" in name or not name.isprintable():
+            if "\\" in name or name[1:2] == ":" or not name.isprintable():
                 raise BadInput(f"{folder}: the name {entry.name!r} cannot stand in an archive; give it another")
             if not entry.is_dir():
                 yield name

@@ -38,6 +38,7 @@ def test_sessions_and_masks_beside_images() -> None:
         "sub-001/anat/sub-002_FLAIR.nii.gz",
         "sub-001/anat/sub-001_desc-brain_mask.nii.gz",
         "derivatives/fast/sub-001/anat/sub-001_label-WM_mask.nii.gz",
+        "derivatives/fmriprep/sub-001/anat/sub-001_desc-aparcaseg_dseg.nii.gz",
         "derivatives/fmriprep/sub-001/anat/sub-001_space-MNI_T1w.nii.gz",
         "sub-001/anat/sub-001_FLAIR.json",
     ],

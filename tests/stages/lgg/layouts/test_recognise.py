@@ -23,6 +23,7 @@ def found(files: dict[str, bytes]) -> Layout:
         (PNG, ["p"]),
         ({"patients.csv": TABLE, "x.nii": b"", "y.nii": b""}, ["p"]),
         (folders.bids(2) | {"patients.csv": TABLE, "x.nii": b"", "y.nii": b""}, ["p"]),
+        (archives.sound() | {"patients.csv": TABLE, "x.nii": b"", "y.nii": b""}, ["p"]),
         (folders.nnunet() | {"patients.csv": TABLE, "x.nii": b"", "y.nii": b""}, ["p"]),
     ],
 )

@@ -32,6 +32,12 @@ def test_a_palette_is_its_colours() -> None:
     assert read_png(content, "x.png", 100).tolist() == [[[255] * 3, [0] * 3]]
 
 
+def test_one_bit_a_pixel() -> None:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 1, 1, 0, 0, 0, 0))
+    content = SIGNATURE + head + chunk(b"IDAT", zlib.compress(bytes([0, 0b01000000]))) + chunk(b"IEND", b"")
+    assert (read_png(content, "x.png", 100) > 0).tolist() == [[False, True, False]]
+
+
 def test_broken_ones() -> None:
     whole = folders.png(np.random.default_rng(1).integers(0, 255, (40, 40), np.uint8))
     for content in (b"", b"II*\0", whole[:20], whole[: len(whole) // 2], whole[:-20]):

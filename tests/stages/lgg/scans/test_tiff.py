@@ -95,6 +95,12 @@ def test_0_is_white(compression: str | None) -> None:
     assert refusal(tag_value(archives.tiff(archives.mask(9)), 262, 0)).startswith("it says that 0 is white")
 
 
+def test_neither_black_nor_white() -> None:
+    content = archives.tiff(archives.mask(9))
+    unsaid = content.replace(struct.pack("<HHII", 262, 3, 1, 1), struct.pack("<HHII", 263, 3, 1, 1))
+    assert refusal(unsaid) == "it does not say whether 0 is black or white; save it with 0 as black"
+
+
 def test_other_colours_and_several_pages() -> None:
     stream = io.BytesIO()
     tifffile.imwrite(stream, archives.mask(9), photometric="palette", colormap=np.zeros((3, 256), np.uint16))
