@@ -18,6 +18,8 @@ INTEGERS = {3: "H", 4: "I"}  # TIFF's SHORT and LONG
 WIDTH, HEIGHT, BITS, COMPRESSION, COLOURS, OFFSETS = 256, 257, 258, 259, 262, 273
 CHANNELS, STRIP_ROWS, COUNTS, PLANES, FORMATS = 277, 278, 279, 284, 339
 PLAIN_TAGS = {WIDTH, HEIGHT, BITS, COMPRESSION, COLOURS, OFFSETS, CHANNELS, STRIP_ROWS, COUNTS, PLANES, FORMATS}
+LOSSLESS = {"NONE", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "LZMA", "ZSTD"}
+"""Compressions that are read, as tifffile calls them."""
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2  # values of COLOURS
 TIFF_DEFAULTS = {COMPRESSION: (1,), CHANNELS: (1,), STRIP_ROWS: (2**32 - 1,), PLANES: (1,), FORMATS: (1,)}
 
@@ -62,6 +64,8 @@ def _decoded(tiff: tifffile.TiffFile, size_bytes: int, most_samples: int) -> NDA
         raise _Unclear("it says that 0 is white, so what is tumour may be background; save it with 0 as black")
     if page.photometric not in (BLACK_IS_ZERO, RGB):
         raise _Unclear(f"its colours are {page.photometric.name.lower()}; save it as grey or RGB")
+    if (compression := getattr(page.compression, "name", page.compression)) not in LOSSLESS:
+        raise _Unclear(f"it is compressed by {compression}; save it with LZW or deflate, which lose nothing")
     ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if max(ends) > size_bytes or not all(page.databytecounts):
         raise _Unclear("it is cut short")
