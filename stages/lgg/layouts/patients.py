@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 UNKNOWN = "unknown"
+Spacing = tuple[float, float, float]
+"""mm between rows, columns and slices."""
 TCGA = re.compile(r"TCGA[_-]([A-Z0-9]{2})[_-]")
 
 
@@ -17,6 +19,8 @@ class Stack:
     """By number, from 1 on."""
     masks: tuple[str, ...]
     institution: str = UNKNOWN
+    spacing_mm: Spacing | None = None
+    """What a table says."""
 
     @property
     def files(self) -> Iterator[str]:
@@ -37,6 +41,8 @@ class Volumes:
     labels: frozenset[int] | None = None
     """Values of the mask that are tumour; None where nobody says, and only a mask of two values is clear."""
     institution: str = UNKNOWN
+    spacing_mm: Spacing | None = None
+    """What a table says; the files themselves may say it too."""
 
     @property
     def files(self) -> Iterator[str]:

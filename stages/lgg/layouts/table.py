@@ -2,19 +2,22 @@
 
 patient,pre,flair,post,mask   names of NIfTI files, from the folder on; an empty cell of pre or post: was not taken
 institution, labels           may stand beside them, or beside patient alone: labels are values of the mask, as `1 2 4`
+row_mm, column_mm, slice_mm   too: mm between rows, columns and slices, for files that do not say them
 """
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from stages.lgg.layouts.patients import Layout, Patient, Stack, Volumes, institution_of
+from stages.lgg.layouts.patients import Layout, Patient, Spacing, Stack, Volumes, institution_of
 
 TABLE = "patients.csv"
 PATHS = ("pre", "flair", "post", "mask")
-FURTHER = ("institution", "labels")
+MM = ("row_mm", "column_mm", "slice_mm")
+FURTHER = ("institution", "labels", *MM)
 NIFTI = (".nii", ".nii.gz")
 
 Row = dict[str, str]
@@ -40,7 +43,7 @@ def read_table(content: bytes) -> Table:
     expected = {"patient", *FURTHER}, {"patient", *PATHS, *FURTHER}
     names_files = set(PATHS) <= set(head)
     if "patient" not in head or not set(head) <= expected[names_files] or len(set(head)) < len(head):
-        columns = f"{','.join(('patient', *PATHS))}, and perhaps {' and '.join(FURTHER)}"
+        columns = f"{','.join(('patient', *PATHS))}, and perhaps {', '.join(FURTHER)}"
         return Table({}, False, [f"{TABLE}: its columns are {','.join(head)}; they must be {columns}"])
     problems, rows = list[str](), dict[str, Row]()
     for number, line in enumerate(lines[1:], 2):
@@ -54,6 +57,10 @@ def read_table(content: bytes) -> Table:
             problems.append(f"{TABLE}: {row['patient']} stands in it twice")
         if not all(label.isdecimal() and int(label) for label in row.get("labels", "").split()):
             problems.append(f"{TABLE}: labels of {row['patient']} are {row['labels']!r}; write them as 1 2 4")
+        if _spacing(row) is None and any(row.get(name) for name in MM):
+            problems.append(
+                f"{TABLE}: {', '.join(MM)} of {row['patient']} must be three numbers above 0, or all be empty"
+            )
         rows[row["patient"]] = row
     if not rows and not problems:
         problems.append(f"{TABLE} has no row")
@@ -95,8 +102,19 @@ def _paths(row: Row) -> Iterator[tuple[str, str]]:
 
 def _told(patient: Patient, table: Table) -> Patient:
     row = table.rows.get(patient.patient, {})
-    institution = row.get("institution") or institution_of(patient.patient)
+    told = replace(
+        patient,
+        institution=row.get("institution") or institution_of(patient.patient),
+        spacing_mm=_spacing(row),
+    )
     labels = frozenset(map(int, row.get("labels", "").split()))
-    if isinstance(patient, Stack) or not labels:
-        return replace(patient, institution=institution)
-    return replace(patient, institution=institution, labels=labels)
+    return told if isinstance(told, Stack) or not labels else replace(told, labels=labels)
+
+
+def _spacing(row: Row) -> Spacing | None:
+    """mm between rows, columns and slices; None unless these are three numbers that can be."""
+    try:
+        rows, columns, slices = (float(row.get(name, "")) for name in MM)
+    except ValueError:
+        return None
+    return (rows, columns, slices) if all(0 < one < math.inf for one in (rows, columns, slices)) else None

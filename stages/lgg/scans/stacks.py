@@ -28,7 +28,7 @@ def measure(archive: Archive, stack: Stack, problems: list[str]) -> Grid | None:
             height, width, *channels = _opaque(pixels, name).shape
             if channels != [3] or pixels.dtype not in DEPTHS or not 0 < max(height, width) <= MOST_PX:
                 raise BadInput(f"{name} is {_form(pixels)}, not H×W×3 of uint8 or uint16, up to {MOST_PX} px")
-            return Grid(len(stack.images), height, width, kind=str(pixels.dtype))
+            return Grid(len(stack.images), height, width, stack.spacing_mm, str(pixels.dtype))
     problems += found
     return None
 

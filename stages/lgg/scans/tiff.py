@@ -65,7 +65,7 @@ def _decoded(tiff: tifffile.TiffFile, size_bytes: int, most_samples: int) -> NDA
     if page.photometric not in (BLACK_IS_ZERO, RGB):
         raise _Unclear(f"its colours are {page.photometric.name.lower()}; save it as grey or RGB")
     if (compression := getattr(page.compression, "name", page.compression)) not in LOSSLESS:
-        raise _Unclear(f"it is compressed by {compression}; save it with LZW or deflate, which lose nothing")
+        raise _Unclear(f"it is compressed by {compression}; save it with LZW or deflate")
     ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if max(ends) > size_bytes or not all(page.databytecounts):
         raise _Unclear("it is cut short")

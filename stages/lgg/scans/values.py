@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import BadInput
+from stages.lgg.layouts.patients import Spacing
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -32,7 +33,7 @@ class Grid:
     """px"""
     width: int
     """px"""
-    spacing_mm: tuple[float, float, float] | None = None
+    spacing_mm: Spacing | None = None
     """Between rows, columns and slices; None where nobody knows."""
     kind: str = "uint8"
     """The type of the values, of pictures."""

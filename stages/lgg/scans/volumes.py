@@ -20,6 +20,8 @@ from stages.lgg.scans.values import MOST_PX, Grid, Mask, Pixels, noting, to_byte
 
 APART = 0.1
 """Voxels that the corners of two volumes of one patient may lie apart."""
+CLOSE = 0.01
+"""By how much of itself a spacing in a table may differ from that in a file."""
 WHICH_LABELS = "say which in a table patients.csv, with columns patient and labels, as `1 2 4`"
 
 
@@ -56,7 +58,13 @@ def _grid(archive: Archive, patient: Volumes) -> Grid:
     height, width = flair.shape[row], flair.shape[column]
     if max(height, width) > MOST_PX:
         raise BadInput(f"{patient.flair} has slices of {height} × {width} px; the most are {MOST_PX}")
-    spacing = (mm[row], mm[column], mm[axis]) if flair.spacing_known else None
+    stated = (mm[row], mm[column], mm[axis]) if flair.spacing_known else None
+    spacing = stated or patient.spacing_mm
+    if stated and patient.spacing_mm and not np.allclose(stated, patient.spacing_mm, rtol=CLOSE):
+        told, found = (" × ".join(map(str, one)) for one in (patient.spacing_mm, stated))
+        raise BadInput(
+            f"{patient.flair} has a spacing of {found} mm, but patients.csv says {told}; correct one of them"
+        )
     return Grid(flair.shape[axis], height, width, spacing, axis=axis)
 
 

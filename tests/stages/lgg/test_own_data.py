@@ -111,10 +111,12 @@ def test_pictures_of_patients_of_any_name(run: Callable[..., None], compression:
             stem = f"{patient}/{patient}_{number}"
             files[f"{stem}.tif"] = folders.tiff(archives.image(patient, number, size)[:20], compression=compression)
             files[f"{stem}_mask.png"] = folders.png(archives.mask(100, size)[:20])
+    files["patients.csv"] = b"patient,row_mm,column_mm,slice_mm\nsub-001,0.5,0.5,4\n"
     run(files)
     table = read_patients(DATA / "patients.csv")
     assert table["patient"].tolist() == ["Müller 2", "sub-001"]
     assert table["institution"].tolist() == ["unknown"] * 2
+    assert table["slice_mm"].fillna(0).tolist() == [0, 4]
     assert (table["height"].tolist(), table["width"].tolist()) == ([20, 20], [24, 32])
 
 

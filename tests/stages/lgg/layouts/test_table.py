@@ -34,6 +34,8 @@ def test_what_else_is_known_of_other_layouts() -> None:
     found = add_what_is_known(layout, table)
     assert [patient.institution for patient in found.patients] == ["Jena", "DU", "unknown"]
     assert found.problems == []
+    mm = read_table(b"patient,row_mm,column_mm,slice_mm\nTCGA_CS_1,1,1.5,5\nb,,,\n")
+    assert [patient.spacing_mm for patient in add_what_is_known(layout, mm).patients] == [(1, 1.5, 5), None, None]
     labels = add_what_is_known(Layout((Volumes("b", "f", "m"),)), read_table(b"patient,labels\nb,2\n")).patients[0]
     assert isinstance(labels, Volumes)
     assert labels.labels == frozenset({2})
@@ -44,7 +46,7 @@ def test_what_else_is_known_of_other_layouts() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "its columns are ; they must be patient,pre,flair,post,mask, and perhaps institution and labels"),
+        ("", "its columns are ; they must be patient,pre,flair,post,mask, and perhaps institution, labels, row_mm"),
         ("patient;pre;flair;post;mask\n", "its columns are patient;pre;flair;post;mask; they must be"),
         (f"{HEAD},instituton\n", "instituton; they must be"),
         ("patient,flair,mask\n", "its columns are patient,flair,mask; they must be"),
@@ -54,6 +56,13 @@ def test_what_else_is_known_of_other_layouts() -> None:
         (TWO + "a,,,,,,\n", "a stands in it twice"),
         (f"{HEAD},labels\na,,a/flair.nii.gz,,a/seg.nii.gz,one\n", "labels of a are 'one'; write them as 1 2 4"),
         (f"{HEAD},labels\na,,a/flair.nii.gz,,a/seg.nii.gz,0 1\n", "labels of a are '0 1'; write them as 1 2 4"),
+        (
+            f"{HEAD},row_mm\na,,a/flair.nii.gz,,a/seg.nii.gz,1\n",
+            "row_mm, column_mm, slice_mm of a must be three numbers",
+        ),
+        ("patient,row_mm,column_mm,slice_mm\na,1,1,0\n", "row_mm, column_mm, slice_mm of a must be three numbers"),
+        ("patient,row_mm,column_mm,slice_mm\na,1,inf,1\n", "row_mm, column_mm, slice_mm of a must be three numbers"),
+        ("patient,row_mm,column_mm,slice_mm\na,1,x,1\n", "row_mm, column_mm, slice_mm of a must be three numbers"),
         (f"{HEAD}\na,,,,a/seg.nii.gz\n", "a has no flair"),
         (f"{HEAD}\na,,a/flair.nii.gz,,\n", "a has no mask"),
         (

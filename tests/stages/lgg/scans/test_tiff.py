@@ -101,7 +101,7 @@ def test_neither_black_nor_white() -> None:
     assert refusal(unsaid) == "it does not say whether 0 is black or white; save it with 0 as black"
 
 
-@pytest.mark.parametrize(("code", "name"), [(7, "JPEG"), (4, "CCITT_T6"), (12345, "12345")])
+@pytest.mark.parametrize(("code", "name"), [(7, "JPEG"), (4, "CCITTFAX4"), (12345, "12345")])
 def test_a_compression_that_loses_something_or_is_unknown(code: int, name: str) -> None:
     content = tag_value(archives.tiff(archives.mask(9)), 259, code)
     assert refusal(content).startswith(f"it is compressed by {name}; save it with LZW or deflate")

@@ -100,6 +100,21 @@ def test_a_spacing_without_unit_is_unknown(tmp_path: Path) -> None:
     assert grid.spacing_mm is None
 
 
+def test_a_spacing_that_a_table_says(tmp_path: Path) -> None:
+    names = ("pre", "flair", "post")
+    files = {f"{name}.nii": folders.nifti(folders.sequence(1, n), unit=None) for n, name in enumerate(names)}
+    files["mask.nii"] = folders.nifti(folders.lesion(1), unit=None)
+    table = f"{HEAD[:-1]},row_mm,column_mm,slice_mm\nP,pre.nii,flair.nii,post.nii,mask.nii,0.5,0.5,4\n".encode()
+    grid, _, _, problems = read(tmp_path, files | {"patients.csv": table})
+    assert problems == []
+    assert grid is not None
+    assert grid.spacing_mm == (0.5, 0.5, 4.0)
+    assert read(tmp_path, {"patients.csv": table})[3] == [
+        "flair.nii has a spacing of 0.9 × 1.1 × 5.0 mm, but patients.csv says 0.5 × 0.5 × 4.0; correct one of them"
+    ]
+    assert read(tmp_path, {"patients.csv": table.replace(b"0.5,0.5,4", b"0.9,1.1,5.01")})[3] == []
+
+
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
