@@ -2,10 +2,10 @@
 
     python -m benchmarks.search [speed|memory|halving …]
 
-speed     The same individuals by warm workers and by a process for each, as many at once: a Keras model from a config,
-          Adam, 5 epochs on the sample's digits (benchmarks.keras_door). From prompt to prompt, with all that starts.
-          The last metrics of each must be the same to the bit.
-memory    What a worker holds after each of 200 individuals.
+speed     Individuals by warm workers, and some of them by a process for each, as many at once: a Keras model from a
+          config, Adam, 5 epochs on the sample's digits (benchmarks.keras_door). Models a minute, from prompt to prompt,
+          with all that starts. The last metrics of each must be the same to the bit.
+memory    What a worker holds after each of as many individuals.
 halving   A search of mnist-train with rungs and one without: the best of each, and the epochs that they took.
 """
 
@@ -28,8 +28,12 @@ from gliaflow.experiments.search.workers import Door, Memory, Task, Workers
 from tests.support.repos import GLIAFLOW, ROOT, environment
 
 AT_ONCE = 2
-SPEED, FASTER = 60, 5.0  # individuals; how many times as fast warm workers must be
-MEMORY, PART, FLAT = 200, 50, 0.05  # individuals; of the first and the last; by how much their means may differ
+INDIVIDUALS = 200  # of warm workers
+APART, FASTER = (
+    60,
+    5.0,
+)  # of them by a process each, whose pace is the same for all; how many times as fast warm ones are
+PART, FLAT = 50, 0.05  # of the first and the last individuals; by how much the means of what a worker holds may differ
 POPULATION, GENERATIONS, RUNGS, SAVED = 24, 6, (1, 3), 1 / 3
 SPACE = {
     "mnist.train.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
@@ -98,25 +102,25 @@ def speed(folder: Path) -> bool:
     root, known = digits(folder)
     began = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        theirs = list(pool.map(lambda one: alone(root, known, one), configs(SPEED)))
-    peer = time.perf_counter() - began
-    print(f"a process each: {peer:.1f} s, {60 * SPEED / peer:.1f} models a minute")
+        theirs = list(pool.map(lambda one: alone(root, known, one), configs(APART)))
+    peer = 60 * APART / (time.perf_counter() - began)
+    print(f"a process each: {APART} individuals, {peer:.1f} models a minute", flush=True)
     fine = True
     for what, kept in (("graphs made anew", False), ("compiled models kept by the door", True)):
         began = time.perf_counter()
-        trained, _ = warm(root, known, configs(SPEED, kept), AT_ONCE)
-        ours = time.perf_counter() - began
-        same = [dict(trained[str(number)].epochs[-1]) for number in range(SPEED)] == theirs
-        print(f"warm workers, {what}: {ours:.1f} s, {60 * SPEED / ours:.1f} models a minute")
-        print(f"ratio {peer / ours:.2f} (at least {FASTER}); the same scores to the bit: {same}")
-        fine &= same and peer / ours >= FASTER
+        trained, _ = warm(root, known, configs(INDIVIDUALS, kept), AT_ONCE)
+        ours = 60 * INDIVIDUALS / (time.perf_counter() - began)
+        same = [dict(trained[str(number)].epochs[-1]) for number in range(APART)] == theirs
+        print(f"warm workers, {what}: {len(trained)} individuals, {ours:.1f} models a minute")
+        print(f"ratio {ours / peer:.2f} (at least {FASTER}); the same scores to the bit: {same}", flush=True)
+        fine &= same and ours / peer >= FASTER
     return fine
 
 
 def memory(folder: Path) -> bool:
     """Whether a worker holds no more in the end than in the beginning."""
     root, known = digits(folder)
-    trained, workers = warm(root, known, configs(MEMORY), 1)
+    trained, workers = warm(root, known, configs(INDIVIDUALS), 1)
     held: list[Memory] = workers.memory
     first, last = (mean(one.host for one in some) / 1e6 for some in (held[:PART], held[-PART:]))
     failed = sum(not one.ended for one in trained.values())

@@ -26,13 +26,15 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
 from stages.lgg.arrays import Array, map_arrays
+from stages.lgg.inference.logits import Precision, logits_of, set_up
+from stages.lgg.inference.memory import within_memory
 from stages.lgg.scores.scoring import Scores, gather, score_stack
 from stages.lgg.tables import read_slices, read_split, rows
-from stages.lgg.unet.augment import scale_intensity
-from stages.lgg.unet.checkpoint import load_unet
-from stages.lgg.unet.network import UNet
+from stages.lgg.unet.checkpoint import Model, load_model
 from stages.params import STRICT_KEYS, load
 from stages.progress import progress
+
+NAMED = 5  # patients in an error
 
 
 def _known(checkpoint: object) -> object:
@@ -53,10 +55,15 @@ class EvaluateParams:
     """Slices that go through the network at once."""
     threads: Annotated[int, Field(ge=1)]
     """CPU threads; the bits of the results depend on it."""
+    precision: Precision = "float32"
+    flip: bool = False
+    """Whether logits are the mean of those of a slice and of its mirror image."""
+    largest_component: bool = False
+    """Whether the prediction is the largest piece of the volume alone; fixed beforehand, like the threshold."""
 
 
-def evaluate(unet: UNet, images: Array, masks: Array, slices: pd.DataFrame, params: EvaluateParams) -> Scores:
-    """Score `unet` on the patients of `slices` one after the other, so that memory holds one stack at a time.
+def evaluate(model: Model, images: Array, masks: Array, slices: pd.DataFrame, params: EvaluateParams) -> Scores:
+    """Score `model` on the patients of `slices` one after the other, so that memory holds one stack at a time.
 
     Raises:
         BadInput: the network gives something else than numbers.
@@ -65,27 +72,27 @@ def evaluate(unet: UNet, images: Array, masks: Array, slices: pd.DataFrame, para
     groups = slices.groupby("patient", sort=False)
     with progress("score", len(groups), "patient") as bar:
         for patient, stack in groups:
-            logits = _predict(unet, images[stack["slice"]], params.batch)[:, 0]  # S H W
+            logits = _logits(model, images[stack["slice"]], params)
             if not logits.isfinite().all():
                 raise BadInput(f"checkpoint {params.checkpoint}: no finite numbers for {patient}; train it again")
             stacks.append(score_stack(stack, logits, masks[stack["slice"]] == 1, params.threshold))
             bar.add()
-    scores = gather(stacks)
+    scores = gather(stacks, largest_component=params.largest_component)
     setting = {
         "checkpoint": params.checkpoint,
-        "checkpoint_chosen_on_validation": params.checkpoint == "best",
+        "checkpoint_chosen_on_validation": params.checkpoint != "last",
+        "flip": params.flip,
+        "largest_component": params.largest_component,
+        "precision": params.precision,
+        "scaling": model.about.scaling,
         "slice_size_px": images.shape[1],
         "threshold": params.threshold,
     }
     return scores._replace(metrics={**scores.metrics, **setting})
 
 
-def _predict(unet: UNet, images: Array, batch: int) -> Tensor:
-    """Logits (S 1 H W float32, on the CPU) of slices (S H W 3), by `batch` at a time on the device of `unet`."""
-    device = next(unet.parameters()).device
-    with torch.inference_mode():
-        parts = torch.from_numpy(images).permute(0, 3, 1, 2).split(batch)  # B 3 H W each
-        return torch.cat([unet(scale_intensity(part.to(device))).cpu() for part in parts])
+def _logits(model: Model, stack: Array, params: EvaluateParams, volume: Array | None = None) -> Tensor:
+    return logits_of(model, stack, params.batch, params.precision, flip=params.flip, volume=volume)
 
 
 def _weights(folder: Path, checkpoint: str | int) -> Path:
@@ -94,6 +101,21 @@ def _weights(folder: Path, checkpoint: str | int) -> Path:
         return path
     there = ", ".join(sorted(file.stem for file in folder.glob("*.pt"))) or "none"
     raise BadInput(f"{path}: no such checkpoint, there is {there}; change lgg.evaluate.checkpoint or lgg.train.keep")
+
+
+def check(model: Model, path: Path, validation: pd.DataFrame, side: int) -> None:
+    """Refuse to score weights that cannot be scored fairly.
+
+    Raises:
+        BadInput: they were trained on a patient of `validation`, or on slices of another side than `side` px.
+    """
+    if known := sorted(set(model.about.trained_on) & set(validation["patient"])):
+        listed = f"{', '.join(known[:NAMED])}{f' and {len(known) - NAMED} more' if len(known) > NAMED else ''}"
+        raise BadInput(f"{path}: trained on {listed}, whom split.csv has for validation; run dvc repro lgg-train")
+    if model.about.side != side:
+        raise BadInput(
+            f"{path}: trained on slices of {model.about.side} px, these have {side} px; change lgg.pack.side"
+        )
 
 
 def _validation(slices: pd.DataFrame, split: Path) -> pd.DataFrame:
@@ -121,16 +143,27 @@ def main(data: Path, model: Path, *, metrics: Path, patients: Path, figures: Pat
     from stages.lgg.scores.figures import Shown, draw
 
     params = load(EvaluateParams, "lgg.evaluate")
-    torch.set_num_threads(params.threads)
-    torch.use_deterministic_algorithms(True)
-    unet = load_unet(_weights(model, params.checkpoint)).to("cuda" if torch.cuda.is_available() else "cpu")
+    path = _weights(model, params.checkpoint)
+    trained = load_model(path)
     slices = read_slices(data / "slices.csv")
-    images, masks = map_arrays(data, len(slices), unet.network.multiple)
+    images, masks = map_arrays(data, len(slices), trained.unet.network.multiple)
     validation = _validation(slices, data / "split.csv")
-    scores = evaluate(unet, images, masks, validation, params)
+    check(trained, path, validation, images.shape[1])
+    trained = set_up(trained, params.threads, params.precision)
+    with within_memory("lgg.evaluate.batch"):
+        scores = evaluate(trained, images, masks, validation, params)
+
+    rows_of = {patient: stack["slice"].to_numpy() for patient, stack in validation.groupby("patient")}
+    place_of = {number: place for place, number in enumerate(scores.slices["slice"])}
 
     def show(chosen: NDArray[np.int64]) -> Shown:
-        return Shown(images[chosen], masks[chosen], _predict(unet, images[chosen], params.batch))
+        logits = [
+            _logits(trained, images[[number]], params, images[rows_of[patient]])
+            for number, patient in zip(chosen, slices["patient"][chosen], strict=True)
+        ]
+        bits = scores.masks[[place_of[number] for number in chosen]]
+        predicted = np.unpackbits(bits, axis=1, count=masks[0].size).reshape(-1, *masks.shape[1:])
+        return Shown(images[chosen], masks[chosen], predicted == 1, torch.cat(logits))
 
     with staged(metrics, patients, figures) as (metrics_file, patients_file, folder), style.context("default"):
         metrics_file.write_text(json.dumps(_plain(scores.metrics), indent=2, sort_keys=True, allow_nan=False) + "\n")

@@ -6,31 +6,21 @@ the metrics of each epoch, as the stage logs them: losses, and `validation/dice_
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from stages.lgg import train as stage
 from stages.lgg.pretrained import weights as pretrained
-from stages.lgg.unet.batches import Slices, make_exact
+from stages.lgg.unet.batches import make_exact
 from stages.params import parse
 
 DATA = Path("data/lgg")  # as in dvc.yaml
 SECTION = "lgg.train"
-LOADS = tuple(f"{SECTION}.{name}" for name in ("threads", "precision", "network.depth", "network.norm"))
+LOADS = tuple(f"{SECTION}.{name}" for name in ("threads", "precision", "scaling", "network.depth", "network.norm"))
 
 
-class Data(NamedTuple):
-    """What stays on the device."""
-
-    training: Slices
-    weights: NDArray[np.float64]  # of the training slices, probabilities
-    validation: Slices
-
-
-def load(params: Mapping[str, Any]) -> Data:
+def load(params: Mapping[str, Any]) -> stage.Sets:
     """The slices of lgg-pack and lgg-split, from all of params.yaml.
 
     Raises:
@@ -39,10 +29,10 @@ def load(params: Mapping[str, Any]) -> Data:
     wanted = parse(stage.TrainParams, SECTION, params)
     make_exact(wanted.threads, tf32=wanted.precision == "tfloat32")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Data(*stage.load_slices(DATA, wanted.network, device))
+    return stage.load_slices(DATA, wanted.network, wanted.scaling, device)
 
 
-def train(data: Data, params: Mapping[str, Any]) -> Iterator[dict[str, float]]:
+def train(data: stage.Sets, params: Mapping[str, Any]) -> Iterator[dict[str, float]]:
     """Train a U-Net as lgg-train does; the metrics of each epoch.
 
     Raises:

@@ -14,24 +14,38 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
+from torch.func import functional_call
 
 from stages.atomic import growing, staged
 from stages.board import board
 from stages.command import run
 from stages.errors import BadInput, BadParameters
-from stages.lgg.arrays import map_arrays
+from stages.lgg.arrays import Array, map_arrays
+from stages.lgg.inference.memory import within_memory
 from stages.lgg.pretrained import weights as pretrained
 from stages.lgg.pretrained.layers import groups
 from stages.lgg.pretrained.weights import Pretrained, Start
+from stages.lgg.scans.intensity import Scaling, brightness_of_each
 from stages.lgg.tables import read_slices, read_split, read_weights, rows
 from stages.lgg.unet import optimizer, resume
 from stages.lgg.unet.augment import Augmentation, augment
-from stages.lgg.unet.batches import Slices, batch, draw, make_exact, seeded, steps_per_epoch
+from stages.lgg.unet.batches import (
+    Slices,
+    as_brightness,
+    batch,
+    centred,
+    draw,
+    make_exact,
+    seeded,
+    steps_per_epoch,
+)
+from stages.lgg.unet.checkpoint import About
 from stages.lgg.unet.losses import Loss, segmentation_loss
 from stages.lgg.unet.network import Network, UNet
 from stages.params import STRICT_KEYS, load
@@ -50,10 +64,14 @@ class TrainParams:
     """Each as many draws as there are training slices."""
     batch: Annotated[int, Field(ge=1)]
     """Slices a step."""
+    scaling: Scaling = "slice"
+    """Of intensities: by slice, or by volume."""
     network: Network
     start: Start
     loss: Loss
     optimizer: optimizer.Optimizer
+    mean: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The weights that come out are a running mean, of which each step keeps this part; null for those of the last."""
     augment: Augmentation
     precision: Literal["float32", "tfloat32", "bfloat16"]
     """Of convolutions; weights and losses are float32 always. tfloat32 is float32 but on NVIDIA GPUs since Ampere."""
@@ -61,13 +79,15 @@ class TrainParams:
     """CPU threads; the bits of the weights depend on it."""
     keep: Literal["last-and-best", "all"]
     """Which epochs' weights come out."""
+    licence: Annotated[str, Field(min_length=1)] = "unknown"
+    """Of the data that is trained on, which the weights carry with them."""
 
 
 class Epoch(NamedTuple):
     """What one epoch leaves."""
 
     metrics: resume.Metrics
-    state: dict[str, Any]  # weights under "unet", and all else from which `train` goes on
+    state: dict[str, Any]  # weights under "unet", their mean under "mean", and all else from which `train` goes on
 
 
 def train(
@@ -99,8 +119,11 @@ def train(
     steps = steps_per_epoch(len(weights), params.batch)
     optim, schedule = optimizer.build(trained, params.optimizer, params.epochs * steps)
     cumulative = torch.from_numpy(np.cumsum(weights)).to(device)  # N float64
+    mean = optimizer.Mean(unet, params.mean, steps * state["epoch"] if state else 0) if params.mean else None
     if state:
         unet.load_state_dict(state["unet"])
+        if mean:
+            mean.load(state["mean"])
         optim.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
     for number in range(state["epoch"] + 1 if state else 1, params.epochs + 1):
@@ -110,30 +133,35 @@ def train(
             drawn = draw(cumulative, generator).split(params.batch)
             for chosen in drawn:
                 images, masks = augment(*batch(training, chosen), params.augment, generator)
-                logits = _forward(unet, images, params)
+                logits = _forward(unet, centred(training, chosen, images), params)
                 loss, *parts = segmentation_loss(logits, masks, bce=params.loss.bce, dice=params.loss.dice)
                 optim.zero_grad()
                 loss.backward()
                 optim.step()
                 schedule.step()
+                if mean:
+                    mean.follow()
                 sums += torch.stack([loss, *parts]).detach()
                 on_step()
-        metrics = _named("train", sums / len(drawn)) | _validate(unet, validation, params)
+        metrics = _named("train", sums / len(drawn)) | _validate(unet, validation, params, mean)
         if not all(math.isfinite(metrics[name]) for name in ("train/loss", "validation/loss")):
             raise BadParameters(f"the loss is no number in epoch {number}: lower lgg.train.optimizer.learning_rate")
         states = {"unet": unet.state_dict(), "optimizer": optim.state_dict(), "schedule": schedule.state_dict()}
-        yield Epoch(metrics, states | {"epoch": number})
+        yield Epoch(metrics, states | {"epoch": number} | ({"mean": mean.state} if mean else {}))
 
 
-def _forward(unet: UNet, images: Tensor, params: TrainParams) -> Tensor:
-    """Logits B 1 H W float32."""
+def _forward(unet: UNet, images: Tensor, params: TrainParams, mean: optimizer.Mean | None = None) -> Tensor:
+    """Logits B 1 H W float32, of the network or of the `mean` of its weights."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
-        logits: Tensor = unet(images.contiguous(memory_format=torch.channels_last))
+        shown = images.contiguous(memory_format=torch.channels_last)
+        logits: Tensor = functional_call(unet, mean.state, shown) if mean else unet(shown)
     return logits.float()
 
 
 @torch.no_grad()
-def _validate(unet: UNet, validation: Slices, params: TrainParams) -> resume.Metrics:
+def _validate(
+    unet: UNet, validation: Slices, params: TrainParams, mean: optimizer.Mean | None = None
+) -> resume.Metrics:
     """Losses over consecutive batches in the order of the slices, and the mean Dice of whole volumes."""
     unet.eval()
     device = validation.images.device
@@ -143,7 +171,7 @@ def _validate(unet: UNet, validation: Slices, params: TrainParams) -> resume.Met
     batches = torch.arange(len(validation.images), device=device).split(params.batch)
     for chosen in batches:
         images, masks = batch(validation, chosen)
-        logits = _forward(unet, images, params)
+        logits = _forward(unet, centred(validation, chosen, images), params, mean)
         sums += torch.stack(segmentation_loss(logits, masks, bce=params.loss.bce, dice=params.loss.dice))
         predicted = (logits.sigmoid() >= THRESHOLD).float()
         for total, pixels in ((overlap, 2 * predicted * masks), (sizes, predicted + masks)):
@@ -159,7 +187,16 @@ def _named(subset: str, means: Tensor) -> resume.Metrics:
     )
 
 
-def load_slices(data: Path, network: Network, device: torch.device) -> tuple[Slices, NDArray[np.float64], Slices]:
+class Sets(NamedTuple):
+    """What is trained and validated on."""
+
+    training: Slices
+    weights: NDArray[np.float64]  # of the training slices, probabilities
+    validation: Slices
+    patients: dict[str, tuple[str, ...]]  # of the subsets train and validation, ascending
+
+
+def load_slices(data: Path, network: Network, scaling: Scaling, device: torch.device) -> Sets:
     """Training slices, their weights, validation slices.
 
     Raises:
@@ -173,25 +210,25 @@ def load_slices(data: Path, network: Network, device: torch.device) -> tuple[Sli
     if not np.array_equal(weights["slice"], chosen["train"]):
         raise BadInput(f"{data / 'weights.csv'}: not the training slices of split.csv; run dvc repro lgg-weigh")
     images, masks = map_arrays(data, len(table), network.multiple)
+    if not table["tumour_px"].to_numpy()[chosen["validation"]].any():
+        raise BadInput(f"{data / 'split.csv'}: no validation patient has tumour; change lgg.split.seed")
     if network.has_batch_norm and network.multiple in images.shape[1:3]:
         raise BadParameters("lgg.train.network: batch normalisation has one pixel at the lowest level; lower the depth")
-    volumes = table["patient"].to_numpy()
-    training, validation = (
-        Slices(
-            torch.from_numpy(images[some]).to(device),
-            torch.from_numpy(masks[some]).to(device),
-            torch.from_numpy(np.unique(volumes[some], return_inverse=True)[1]).to(device),
-        )
-        for some in chosen.values()
-    )
-    return training, weights["weight"].to_numpy(), validation
+    found, names = {}, {}
+    for subset, some in chosen.items():
+        found[subset], names[subset] = deal(images[some], masks[some], table["patient"].iloc[some], scaling, device)
+    return Sets(found["train"], weights["weight"].to_numpy(), found["validation"], names)
 
 
-def _until_memory_ends(epochs: Iterator[Epoch]) -> Iterator[Epoch]:
-    try:
-        yield from epochs
-    except torch.OutOfMemoryError:
-        raise BadParameters("the GPU's memory is full: lower lgg.train.batch or lgg.pack.side in params.yaml") from None
+def deal(
+    images: Array, masks: Array, patients: pd.Series, scaling: Scaling, device: torch.device
+) -> tuple[Slices, tuple[str, ...]]:
+    """Slices on the device, of images N H W 3, masks N H W and the name of each slice's patient; and all names."""
+    names, volumes = np.unique(patients.to_numpy(dtype=str), return_inverse=True)
+    pixels, truth, numbers = (torch.from_numpy(array).to(device) for array in (images, masks, volumes))
+    known = as_brightness(brightness_of_each(images, volumes), device) if scaling == "volume" else None
+    slices = Slices(pixels, truth, numbers, known)
+    return slices, tuple(map(str, names))
 
 
 def main(data: Path, *, model: Path, curves: Path) -> None:
@@ -206,17 +243,30 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
     params = load(TrainParams, "lgg.train")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     make_exact(params.threads, tf32=params.precision == "tfloat32")
-    training, weights, validation = load_slices(data, params.network, device)
+    with within_memory("lgg.pack.side"):
+        training, weights, validation, patients = load_slices(data, params.network, params.scaling, device)
     steps = steps_per_epoch(len(weights), params.batch)
     start, inputs = None, [data / name for name in FILES]
     if params.start.weights != pretrained.NONE:
         path = Path(params.start.weights)
         start = pretrained.read(path, params.network, params.start.layers)
         inputs.append(path)
+        patients["train"] = tuple(sorted({*patients["train"], *start.trained_on}))
         print(f"{path}: {start.report()}", flush=True)
-    key = resume.key(params, inputs, device)
+    about = About(
+        trained_on=patients["train"],
+        validated_on=patients["validation"],
+        side=training.images.shape[1],
+        scaling=params.scaling,
+        data=resume.digest(inputs),
+        code=resume.digest(resume.code()),
+        torch=torch.__version__,
+        licence=params.licence,
+    )
+    place = Path(".state/lgg-train") / resume.key(params, [about.data, about.code], device)
     with (
-        resume.open_progress(Path(".state/lgg-train") / key, params.network, keep_all=params.keep == "all") as kept,
+        within_memory("lgg.train.batch or lgg.pack.side"),
+        resume.open_progress(place, params.network, about, keep_all=params.keep == "all") as kept,
         # Curves grow while training goes on, for `dvc plots show`; so they are not staged as the weights are.
         growing(curves / "metrics.json", curves / "plots" / "metrics"),
         Live(str(curves), dvcyaml=None, save_dvc_exp=False, report=None) as live,
@@ -232,7 +282,7 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
 
         for metrics in kept.history:
             log(metrics)
-        for epoch in _until_memory_ends(train(training, weights, validation, params, kept.state, start, bar.add)):
+        for epoch in train(training, weights, validation, params, kept.state, start, bar.add):
             kept.save(epoch.metrics, epoch.state)
             log(epoch.metrics)
             shown = {name: value for name, value in epoch.metrics.items() if name.endswith(("/loss", "mean"))}

@@ -43,6 +43,7 @@ class Pretrained(NamedTuple):
     weights: dict[str, Tensor]
     unused: list[str]  # names that only the file has, or that were not asked for
     new: list[str]  # names that only the network has, or that were not asked for
+    trained_on: tuple[str, ...] = ()  # patients, as far as the file says
 
     def report(self) -> str:
         """All names that remain, on up to three lines."""
@@ -61,7 +62,7 @@ def read(path: Path, network: Network, layers: Layers) -> Pretrained:
     Raises:
         BadInput: no such file, neither kind of file, or names are missing or have another shape.
     """
-    given, prefix = _named_as_here(path, network, layers)
+    given, prefix, trained_on = _named_as_here(path, network, layers)
     with torch.device("meta"):  # names and shapes alone
         wanted = UNet(network).state_dict()
     expected = [name for name in wanted if name.startswith(prefix) and not name.endswith(COUNTER)]
@@ -79,7 +80,7 @@ def read(path: Path, network: Network, layers: Layers) -> Pretrained:
         parts = {"missing": missing, "of another shape": misshapen, "unexpected": unused}
         listed = "; ".join(f"{what}: {_some(names)}" for what, names in parts.items() if names)
         raise BadInput(f"{path}: does not fit lgg.train.network: {listed}; change one of them")
-    return Pretrained(fitting, unused, [name for name in wanted if name not in fitting])
+    return Pretrained(fitting, unused, [name for name in wanted if name not in fitting], trained_on)
 
 
 def fit_channels(kernel: Tensor, channels: int) -> Tensor:
@@ -94,16 +95,18 @@ def fit_channels(kernel: Tensor, channels: int) -> Tensor:
     return (kernel.mean(1, keepdim=True) * (before / channels)).repeat(1, channels, 1, 1)
 
 
-def _named_as_here(path: Path, network: Network, layers: Layers) -> tuple[dict[str, Tensor], str]:
-    """The tensors of the file by the names that they have in a U-Net, and what those begin with that are asked for."""
+def _named_as_here(path: Path, network: Network, layers: Layers) -> tuple[dict[str, Tensor], str, tuple[str, ...]]:
+    """The tensors of the file by the names that they have in a U-Net, what those begin with that are asked for, and
+    the patients that they were trained on."""
     if not path.is_file():
         raise BadInput(f"{path}: no such file; put {_file(network)} there, or set lgg.train.start.weights to none")
     values = load_tensors(path, advice="change lgg.train.start.weights")
     if isinstance(values.get("weights"), dict) and "network" in values:
-        return _tensors(path, values["weights"]), "down." if layers == "encoder" else ""
+        known = tuple(map(str, dict(values.get("about", {})).get("trained_on", ())))
+        return _tensors(path, values["weights"]), "down." if layers == "encoder" else "", known
     if network.encoder == NONE:
         raise BadInput(f"{path}: no checkpoint of lgg-train; weights of a ResNet need lgg.train.network.encoder")
-    return {RESNET + name: tensor for name, tensor in _tensors(path, values).items()}, RESNET
+    return {RESNET + name: tensor for name, tensor in _tensors(path, values).items()}, RESNET, ()
 
 
 def _tensors(path: Path, values: dict[Any, Any]) -> dict[str, Tensor]:

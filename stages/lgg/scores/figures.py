@@ -30,7 +30,8 @@ class Shown(NamedTuple):
 
     images: NDArray[np.uint8]  # S H W 3
     masks: NDArray[np.uint8]  # S H W
-    logits: Tensor  # S 1 H W
+    predicted: NDArray[np.bool_]  # S H W
+    logits: Tensor  # S H W
 
 
 def draw(
@@ -49,7 +50,7 @@ def draw(
         "masks": masks(three, shown[0]),
         "augmentations": augmentations(one, shown[1], Generator().manual_seed(AUGMENTATION_SEED)),
         "predictions": predictions(eight, shown[2], threshold),
-        "worst-patients": worst_patients(worst, shown[3], threshold),
+        "worst-patients": worst_patients(worst, shown[3]),
         "reliability": reliability(bins),
     }
 
@@ -106,22 +107,21 @@ def predictions(slices: pd.DataFrame, shown: Shown, threshold: float) -> Figure:
     figure = panels.new_figure(heading, max(6, 2 * len(slices)), 7)
     columns = figure.subplots(3, len(slices), squeeze=False).T
     for i, (title, (top, middle, bottom)) in enumerate(zip(panels.titles(slices), columns, strict=True)):
-        truth, probability = torch.from_numpy(shown.masks[i]).float(), shown.logits[i, 0].sigmoid()
-        bce, dice = binary_cross_entropy(shown.logits[i, 0], truth), soft_dice_loss(probability, truth)
+        truth, probability = torch.from_numpy(shown.masks[i]).float(), shown.logits[i].sigmoid()
+        bce, dice = binary_cross_entropy(shown.logits[i], truth), soft_dice_loss(probability, truth)
         panels.scan(top, shown.images[i, ..., FLAIR], title)
         panels.mask(middle, shown.masks[i], "true mask")
         losses = f"binary cross-entropy {bce:.4f}\nsoft dice loss {dice:.4f}"
-        panels.mask(bottom, (probability >= threshold).numpy(), f"predicted mask\n{losses}")
+        panels.mask(bottom, shown.predicted[i], f"predicted mask\n{losses}")
     return figure
 
 
-def worst_patients(slices: pd.DataFrame, shown: Shown, threshold: float) -> Figure:
+def worst_patients(slices: pd.DataFrame, shown: Shown) -> Figure:
     """Where the network fails most: outlines on the slice of largest true area, with the patient's scores."""
     figure = panels.new_figure("Patients of lowest per-volume Dice: slice of largest true area (FLAIR)", 12, 9.5)
     grid = list(figure.subplots(2, 3).flat)
-    predicted = (shown.logits[:, 0].sigmoid() >= threshold).numpy()
     for axes, title, image, mask, guess, (_, scores) in zip(
-        grid, panels.titles(slices), shown.images, shown.masks, predicted, slices.iterrows(), strict=False
+        grid, panels.titles(slices), shown.images, shown.masks, shown.predicted, slices.iterrows(), strict=False
     ):
         panels.scan(axes, image[..., FLAIR], f"{title}\n{_scores(scores)}")
         panels.outline(axes, mask, panels.TRUE)

@@ -79,7 +79,7 @@ def over_patients(slices: pd.DataFrame, generator: Generator) -> Metrics:
     lesions, empty = slices[slices["tumour_px"] > 0], slices[slices["tumour_px"] == 0]
     volume_error = patients["relative_volume_error"]
     return {
-        **_dice_per_volume(patients["dice"], generator),
+        **dice_per_volume(patients["dice"], generator),
         "dice_pooled": float(dice(slices.sum(numeric_only=True).to_frame().T).iloc[0]),
         "dice_per_lesion_slice_mean": float(dice(lesions).mean()),
         "nsd_2px_mean": float(patients["nsd"].mean()),
@@ -115,8 +115,8 @@ def bootstrap_interval(values: Values, generator: Generator) -> tuple[float, flo
     return float(low), float(high)
 
 
-def _dice_per_volume(values: pd.Series, generator: Generator) -> Metrics:
-    """Of the patients whose Dice is defined; the standard deviation is the sample's, over n − 1."""
+def dice_per_volume(values: pd.Series, generator: Generator) -> Metrics:
+    """Of the P patients whose Dice is defined; the standard deviation is the sample's, over n − 1."""
     low, high = bootstrap_interval(values.dropna().to_numpy(dtype=np.float64), generator)
     return {
         "dice_per_volume_mean": float(values.mean()),

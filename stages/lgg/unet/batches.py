@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from stages.lgg.scans.intensity import Brightness
 from stages.lgg.unet.augment import scale_intensity
 
 
@@ -23,6 +24,12 @@ class Slices(NamedTuple):
     images: Tensor  # N H W 3 uint8
     masks: Tensor  # N H W uint8 in {0, 1}
     volumes: Tensor  # N int64, the index of each slice's patient among the V of this set
+    brightness: Tensor | None = None  # V 2 3 float32, mean and deviation of each channel; None to scale by slice
+
+
+def as_brightness(found: Brightness, device: torch.device) -> Tensor:
+    """V 2 3 float32, on the device."""
+    return torch.from_numpy(np.stack(found, axis=-2)).float().to(device)
 
 
 def make_exact(threads: int, *, tf32: bool = False) -> None:
@@ -60,6 +67,21 @@ def draw(cumulative: Tensor, generator: Generator, count: int | None = None) -> 
 
 
 def batch(slices: Slices, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Images B 3 H W, channels last in memory as in the arrays, and masks B 1 H W, both float32."""
-    images = scale_intensity(slices.images[chosen].permute(0, 3, 1, 2))
+    """Images B 3 H W, channels last in memory as in the arrays, and masks B 1 H W, both float32.
+
+    Images are scaled so that black is 0, as what `augment` lets in from outside; see `centred`.
+    """
+    images = slices.images[chosen].permute(0, 3, 1, 2)
+    if slices.brightness is None:
+        images = scale_intensity(images)
+    else:
+        images = images / slices.brightness[slices.volumes[chosen], 1, :, None, None]
     return images, slices.masks[chosen][:, None].float()
+
+
+def centred(slices: Slices, chosen: Tensor, images: Tensor) -> Tensor:
+    """Images of `batch`, B 3 H W, less the mean of each volume's channels where they are scaled by volume."""
+    if slices.brightness is None:
+        return images
+    mean, deviation = slices.brightness[slices.volumes[chosen]].unbind(1)  # B 3 each
+    return images - (mean / deviation)[..., None, None]

@@ -1,4 +1,4 @@
-"""Files of tensors: the weights of a trained U-Net, and the state from which a killed training goes on.
+"""Files of tensors: the weights of a trained U-Net with what they say of themselves, and the state of a training.
 
 Both are read with `weights_only`, so a file from elsewhere cannot run code. They are written through memory,
 because `torch.save` puts a file's name into its bytes, and moved into place whole.
@@ -6,16 +6,53 @@ because `torch.save` puts a file's name into its bytes, and moved into place who
 
 import io
 import os
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from stages.atomic import staged
 from stages.errors import BadInput
+from stages.lgg.scans.intensity import Scaling
 from stages.lgg.unet.network import Network, UNet
+
+CHANNELS = ("pre-contrast", "FLAIR", "post-contrast")
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What weights say of themselves."""
+
+    trained_on: tuple[str, ...]
+    """Patients, ascending."""
+    validated_on: tuple[str, ...]
+    """Patients, ascending."""
+    side: int
+    """px of the slices, squares."""
+    scaling: Scaling
+    """Of intensities."""
+    data: str
+    """SHA-256 of arrays and tables."""
+    code: str
+    """SHA-256 of the modules of this project that trained."""
+    torch: str
+    """Version."""
+    licence: str
+    channels: tuple[str, ...] = CHANNELS
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    """Of the epoch after which the weights were taken; None where undefined."""
+
+
+class Model(NamedTuple):
+    """Weights in a network, and what they say of themselves."""
+
+    unet: UNet  # in eval mode, on the CPU
+    about: About
+    epoch: int
 
 
 def save_tensors(values: dict[str, Any], path: Path) -> None:
@@ -46,26 +83,30 @@ def load_tensors(path: Path, advice: str = "run dvc repro lgg-train") -> dict[st
     return values
 
 
-def save_unet(path: Path, network: Network, weights: dict[str, Tensor], epoch: int) -> None:
-    """Write `weights`, as they stood after `epoch`, with the architecture that they fit."""
+def save_unet(path: Path, network: Network, weights: dict[str, Tensor], epoch: int, about: About) -> None:
+    """Write `weights`, as they stood after `epoch`, with the architecture that they fit and what is known of them."""
     # A clone, since strides are written too, and those of a dimension of one differ between memory formats.
     plain = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()
     }
-    save_tensors({"network": network.given(), "weights": plain, "epoch": epoch}, path)
+    save_tensors({"network": network.given(), "weights": plain, "epoch": epoch, "about": asdict(about)}, path)
 
 
-def load_unet(path: Path) -> UNet:
-    """The U-Net of `path`, in eval mode on the CPU.
+def load_model(path: Path) -> Model:
+    """The U-Net of `path` with all that it says of itself.
 
     Raises:
-        BadInput: not a file that `save_unet` wrote.
+        BadInput: not a file that `save_unet` wrote, or one of before weights said whom they were trained on.
     """
     values = load_tensors(path)
+    if "about" not in values and "network" in values:
+        raise BadInput(f"{path}: these weights do not say whom they were trained on; run dvc repro lgg-train")
     try:
         unet = UNet(TypeAdapter(Network).validate_python(values["network"]))
         unet.load_state_dict(values["weights"])
+        about = TypeAdapter(About).validate_python(values["about"])
+        epoch = int(values["epoch"])
     except (KeyError, ValidationError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{path}: not the weights of a U-Net ({reason}); run dvc repro lgg-train") from None
-    return unet.eval()
+    return Model(unet.eval(), about, epoch)

@@ -1,4 +1,4 @@
-"""How the weights of the U-Net move: the optimiser and the schedule of its learning rates."""
+"""How the weights of the U-Net move: the optimiser, the schedule of its learning rates, and a running mean of them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch.nn import Parameter
+from torch import Tensor
+from torch.nn import Module, Parameter
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from stages.params import STRICT_KEYS
 
 BETA2 = 0.999  # of adam and adamw: the decay of their mean squared gradient
+FIRST_STEPS = 10  # after n steps a running mean keeps (1 + n) / (10 + n) of itself, until that is more than its decay
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
@@ -47,3 +49,32 @@ def build(
     if chosen.schedule == "one-cycle":
         return optimizer, OneCycleLR(optimizer, rates, total_steps=steps)
     return optimizer, ConstantLR(optimizer, factor=1.0)
+
+
+class Mean:
+    """The running mean of all that a network holds: its weights, and what its batch normalisation has counted.
+
+    After step n it keeps min(decay, (1 + n) / (10 + n)) of itself and takes the rest from the network, so that
+    first weights are soon forgotten. Source: the class ExponentialMovingAverage of TensorFlow 1.
+    """
+
+    def __init__(self, module: Module, decay: float, steps: int = 0) -> None:
+        self._now = module.state_dict()  # its own tensors, which training changes in place
+        self.state = {name: tensor.detach().clone() for name, tensor in self._now.items()}
+        self._decay, self._steps = decay, steps
+        self._floats = [name for name, tensor in self.state.items() if tensor.is_floating_point()]
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Take in the network as it is after a step, on its device and without waiting for it."""
+        self._steps += 1
+        kept = min(self._decay, (1 + self._steps) / (FIRST_STEPS + self._steps))
+        mine, its = ([state[name] for name in self._floats] for state in (self.state, self._now))
+        torch._foreach_lerp_(mine, its, 1 - kept)
+        for name in self.state.keys() - set(self._floats):  # counters
+            self.state[name].copy_(self._now[name])
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from such a `state`."""
+        for name, tensor in state.items():
+            self.state[name].copy_(tensor)

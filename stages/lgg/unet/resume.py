@@ -11,8 +11,9 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +21,41 @@ import torch
 from pydantic import RootModel
 
 from stages.errors import BadInput
-from stages.lgg.unet.checkpoint import load_tensors, save_tensors, save_unet
+from stages.lgg.unet.checkpoint import About, load_tensors, save_tensors, save_unet
 from stages.lgg.unet.network import Network
 
 CODE = Path(__file__).resolve().parents[2]  # stages/
 Metrics = dict[str, float]
 
 
-def key(params: object, inputs: Iterable[Path], device: torch.device) -> str:
-    """A hash of all that the bits of a training depend on, the loaded modules of this project among it."""
-    digest = hashlib.sha256()
+def key(params: object, inputs: Sequence[str], device: torch.device) -> str:
+    """A hash of all that the bits of a training depend on: what `digest` gave of its inputs and of `code`, and more."""
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     values = RootModel[Any](params).model_dump(mode="json")
-    digest.update(json.dumps([torch.__version__, where, values], sort_keys=True).encode())
+    known = json.dumps([torch.__version__, where, values, *inputs], sort_keys=True)
+    return hashlib.sha256(known.encode()).hexdigest()[:16]
+
+
+def code() -> list[Path]:
+    """The modules of this project that are loaded."""
     # By file and not by name: the module that is run as a command is called __main__.
     files = {
         Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))
     }
-    code = sorted(file for file in files if file.is_relative_to(CODE))
-    for path in [*inputs, *code]:
+    return sorted(file for file in files if file.is_relative_to(CODE))
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """The SHA-256 of the SHA-256s of files, in the order given."""
+    whole = hashlib.sha256()
+    for path in paths:
         with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()
 
 
 @contextmanager
-def open_progress(folder: Path, network: Network, *, keep_all: bool) -> Iterator["Progress"]:
+def open_progress(folder: Path, network: Network, about: About, *, keep_all: bool) -> Iterator["Progress"]:
     """The progress in `folder`, for this process alone: another training beside it there ends first.
 
     That other one may be the orphan of a killed `dvc repro`, on its way to the very same weights.
@@ -60,7 +70,7 @@ def open_progress(folder: Path, network: Network, *, keep_all: bool) -> Iterator
             fcntl.flock(lock, fcntl.LOCK_EX)
         for leftover in folder.parent.glob(".partial.*"):
             shutil.rmtree(leftover)
-        yield Progress(folder, network, keep_all=keep_all)
+        yield Progress(folder, network, about, keep_all=keep_all)
     finally:
         os.close(lock)
 
@@ -68,9 +78,10 @@ def open_progress(folder: Path, network: Network, *, keep_all: bool) -> Iterator
 class Progress:
     """The epochs of one training, on disk as they come."""
 
-    def __init__(self, folder: Path, network: Network, *, keep_all: bool) -> None:
+    def __init__(self, folder: Path, network: Network, about: About, *, keep_all: bool) -> None:
         self.folder = folder
         self.network = network
+        self.about = about
         self.keep_all = keep_all
         self.history: list[Metrics] = []
         """Metrics of the epochs so far."""
@@ -101,12 +112,18 @@ class Progress:
 
     def _save_weights(self, path: Path) -> None:
         assert self.state
-        save_unet(path, self.network, self.state["unet"], len(self.history))
+        defined = {name: value if math.isfinite(value) else None for name, value in self.history[-1].items()}
+        about = replace(self.about, metrics=defined)
+        save_unet(path, self.network, self.state.get("mean") or self.state["unet"], len(self.history), about)
 
     def export(self, folder: Path) -> None:
         """Put the weights to keep into the new `folder`."""
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(".partial.*", "state.pt"))
-        self._save_weights(folder / "last.pt")
+        self.save_last(folder / "last.pt")
+
+    def save_last(self, path: Path) -> None:
+        """Write the weights of the last epoch so far."""
+        self._save_weights(path)
 
     def discard(self) -> None:
         """Delete all: the training is done and its weights stand where they belong.

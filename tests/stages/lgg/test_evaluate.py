@@ -27,6 +27,7 @@ from stages.lgg.tables import read_slices, write_table
 from stages.lgg.unet.checkpoint import save_unet
 from stages.lgg.unet.network import Network, UNet
 from stages.params import load
+from tests.stages.lgg.models import about, model
 
 NETWORK = Network(width=8, depth=2, norm="none", dropout=0.0)
 PARAMS = EvaluateParams(checkpoint="last", threshold=0.5, batch=2, threads=1)
@@ -106,7 +107,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_data(Path("data/lgg"))
     write_params()
     Path("models/lgg").mkdir(parents=True)
-    save_unet(Path("models/lgg/last.pt"), NETWORK, flair_network().state_dict(), 3)
+    save_unet(Path("models/lgg/last.pt"), NETWORK, flair_network().state_dict(), 3, about())
     return tmp_path
 
 
@@ -134,10 +135,17 @@ def written() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(Path("results").rglob("*")) if path.is_file()}
 
 
+def _uncertainty(slices: int, predicted_px: int) -> float:
+    """Every logit is 10 or −10, so every pixel has the same entropy; at least one pixel is expected."""
+    p, pixels = 1 / (1 + math.exp(10)), slices * SIZE**2
+    entropy = -p * math.log(p) - (1 - p) * math.log1p(-p)
+    return pixels * entropy / max(predicted_px * (1 - p) + (pixels - predicted_px) * p, 1)
+
+
 def test_scores_are_those_worked_out_by_hand(root: Path) -> None:
     slices = read_slices(root / "data/lgg/slices.csv")
     images, masks = map_arrays(root / "data/lgg", len(slices), NETWORK.multiple)
-    scores = evaluate(flair_network(), images, masks, slices[slices["patient"] != TRAINED], PARAMS)
+    scores = evaluate(model(flair_network()), images, masks, slices[slices["patient"] != TRAINED], PARAMS)
     expected = pd.DataFrame(
         {
             "patient": [A, B, C],
@@ -152,9 +160,10 @@ def test_scores_are_those_worked_out_by_hand(root: Path) -> None:
             "missed_slices": [0, 1, 0],
             "false_slices": [1, 1, 0],
             "relative_volume_error": [1 / 32, -12 / 16, math.nan],
+            "uncertainty": [_uncertainty(3, 33), _uncertainty(2, 4), _uncertainty(1, 0)],
         }
     )
-    pd.testing.assert_frame_equal(scores.patients, expected, check_dtype=False)
+    pd.testing.assert_frame_equal(scores.patients, expected, check_dtype=False, rtol=1e-4)
     assert scores.metrics["dice_per_volume_mean"] == pytest.approx(24 / 65)
     assert scores.metrics["with_largest_component_only"]["dice_per_volume_mean"] == pytest.approx(24 / 64)
     assert scores.metrics["with_largest_component_only"]["false_slices"] == 1
@@ -176,7 +185,8 @@ def test_the_batch_of_inference_changes_nothing(root: Path, batch: int) -> None:
     slices = read_slices(root / "data/lgg/slices.csv").iloc[2:]
     images, masks = map_arrays(root / "data/lgg", len(slices) + 2, NETWORK.multiple)
     one, other = (
-        evaluate(flair_network(), images, masks, slices, dataclasses.replace(PARAMS, batch=some)) for some in (2, batch)
+        evaluate(model(flair_network()), images, masks, slices, dataclasses.replace(PARAMS, batch=some))
+        for some in (2, batch)
     )
     pd.testing.assert_frame_equal(one.patients, other.patients)
     assert json.dumps(one.metrics) == json.dumps(other.metrics)
@@ -189,7 +199,7 @@ def test_a_higher_threshold_predicts_less(root: Path) -> None:
     masks = np.load(root / "data/lgg/masks.npy")
     for threshold, expected in ((0.72, 33), (0.74, 29)):
         params = dataclasses.replace(PARAMS, threshold=threshold)
-        scores = evaluate(flair_network(), images, masks, slices, params)
+        scores = evaluate(model(flair_network()), images, masks, slices, params)
         assert scores.patients["predicted_px"].tolist() == [expected, 4, 0]
         assert scores.metrics["threshold"] == threshold
 
@@ -208,7 +218,7 @@ def test_the_command_writes_everything_prints_the_headline_and_is_otherwise_sile
     assert (metrics["patients"], metrics["slices"], metrics["slice_size_px"]) == (3, 6, SIZE)
     assert (metrics["checkpoint"], metrics["checkpoint_chosen_on_validation"]) == ("last", False)
     table = (root / "results/lgg/patients.csv").read_text()
-    assert table.splitlines()[3] == f"{C},HT,1,0,0,nan,nan,nan,nan,0,0,nan"
+    assert table.splitlines()[3].startswith(f"{C},HT,1,0,0,nan,nan,nan,nan,0,0,nan,0.127")
     assert pd.read_csv(root / "results/lgg/patients.csv")["dice"].tolist() == pytest.approx(
         [48 / 65, 0, math.nan], nan_ok=True
     )
@@ -245,7 +255,17 @@ def test_an_epoch_is_found_by_its_number(root: Path) -> None:
     write_params(checkpoint=12)
     (root / "models/lgg/last.pt").rename(root / "models/lgg/epoch-012.pt")
     evaluate_here()
-    assert json.loads((root / "results/lgg/evaluate.json").read_text())["checkpoint"] == 12
+    metrics = json.loads((root / "results/lgg/evaluate.json").read_text())
+    assert (metrics["checkpoint"], metrics["checkpoint_chosen_on_validation"]) == (12, True)
+
+
+def test_the_largest_component_alone_where_that_was_fixed_beforehand(root: Path) -> None:
+    write_params(largest_component=True, flip=True, precision="bfloat16")
+    evaluate_here()
+    metrics = json.loads((root / "results/lgg/evaluate.json").read_text())
+    assert metrics["dice_per_volume_mean"] == pytest.approx(24 / 64)
+    assert metrics["with_all_components"]["dice_per_volume_mean"] == pytest.approx(24 / 65)
+    assert (metrics["largest_component"], metrics["flip"], metrics["precision"]) == (True, True, "bfloat16")
 
 
 def reshape(name: str, change: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> Callable[[], object]:
@@ -261,7 +281,20 @@ def no_tumour() -> None:
 
 def broken_weights() -> None:
     weights = {name: torch.full_like(tensor, math.nan) for name, tensor in flair_network().state_dict().items()}
-    save_unet(Path("models/lgg/last.pt"), NETWORK, weights, 3)
+    save_unet(Path("models/lgg/last.pt"), NETWORK, weights, 3, about())
+
+
+def save_about(**changes: Any) -> None:
+    save_unet(Path("models/lgg/last.pt"), NETWORK, flair_network().state_dict(), 3, about(**changes))
+
+
+def many_known() -> None:
+    table = pd.read_csv("data/lgg/slices.csv")
+    table["patient"] = [TRAINED, *(f"P{number}" for number in range(7))]
+    write_table(table, Path("data/lgg/slices.csv"))
+    subsets = ["train", *["validation"] * 7]
+    write_table(pd.DataFrame({"patient": table["patient"], "subset": subsets}), Path("data/lgg/split.csv"))
+    save_about(trained_on=tuple(table["patient"]))
 
 
 BAD_INPUTS: dict[str, tuple[Callable[[], object], str]] = {
@@ -270,6 +303,18 @@ BAD_INPUTS: dict[str, tuple[Callable[[], object], str]] = {
         r"models/lgg/last.pt: no such checkpoint, there is best; change lgg.evaluate.checkpoint or lgg.train.keep",
     ),
     "damaged checkpoint": (lambda: Path("models/lgg/last.pt").write_bytes(b"x" * 99), r"models/lgg/last.pt: "),
+    "patients of training": (
+        lambda: save_about(trained_on=(TRAINED, B, C)),
+        rf"models/lgg/last.pt: trained on {B}, {C}, whom split.csv has for validation; run dvc repro lgg-train",
+    ),
+    "many patients of training": (
+        many_known,
+        r"last.pt: trained on P0, P1, P2, P3, P4 and 2 more, whom split.csv has for validation",
+    ),
+    "another side": (
+        lambda: save_about(side=32),
+        r"models/lgg/last.pt: trained on slices of 32 px, these have 16 px; change lgg.pack.side",
+    ),
     "no numbers": (broken_weights, rf"checkpoint last: no finite numbers for {A}"),
     "no images": (
         lambda: Path("data/lgg/images.npy").unlink(),

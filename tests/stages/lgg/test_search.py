@@ -9,10 +9,10 @@ from pydantic import TypeAdapter
 
 from stages.errors import BadInput, BadParameters
 from stages.lgg import search
-from stages.lgg.train import TrainParams, train
+from stages.lgg.train import Sets, TrainParams, train
 from tests.stages.lgg.test_train import EVEN, TRAINING, VALIDATION, VALUES
 
-DATA = search.Data(TRAINING, EVEN, VALIDATION)
+DATA = Sets(TRAINING, EVEN, VALIDATION, {})
 
 
 def document(**changes: object) -> dict[str, Any]:
@@ -41,5 +41,5 @@ def test_bad_parameters_and_data_that_is_not_there(tmp_path: Path, monkeypatch: 
         search.load(document(batch=0))
     with pytest.raises(BadInput, match=r"data/lgg/slices\.csv: no such file"):
         search.load(document())
-    names = ("threads", "precision", "network.depth", "network.norm")
+    names = ("threads", "precision", "scaling", "network.depth", "network.norm")
     assert set(search.LOADS) == {f"lgg.train.{name}" for name in names}

@@ -20,12 +20,14 @@ from torchvision.models import get_model
 from stages.errors import BadInput, BadParameters
 from stages.lgg.pretrained import weights as pretrained
 from stages.lgg.pretrained.weights import Pretrained
+from stages.lgg.scans.intensity import brightness
 from stages.lgg.tables import write_table
 from stages.lgg.train import Epoch, TrainParams, _validate, load_slices, train
 from stages.lgg.unet import resume
 from stages.lgg.unet.batches import Slices
-from stages.lgg.unet.checkpoint import load_tensors, load_unet, save_tensors, save_unet
+from stages.lgg.unet.checkpoint import load_model, load_tensors, save_tensors, save_unet
 from stages.lgg.unet.network import Network, UNet
+from tests.stages.lgg.models import about
 from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[3]
@@ -33,6 +35,7 @@ LINE = [sys.executable, "-m", "stages.lgg.train", "data", "--model", "model", "-
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": ""}
 SIZE = 16
 CPU = torch.device("cpu")
+KEPT = {"unet", "mean"}  # of a state
 VALUES: dict[str, Any] = {
     "seed": 1,
     "epochs": 3,
@@ -51,6 +54,7 @@ VALUES: dict[str, Any] = {
     "precision": "float32",
     "threads": 1,
     "keep": "last-and-best",
+    "licence": "CC0-1.0",
 }
 
 
@@ -74,10 +78,14 @@ TRAINING, VALIDATION = squares(21, 1), squares(8, 2)  # 21: the last batch is on
 EVEN = np.full(21, 1 / 21)
 
 
+def copied(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in weights.items()}
+
+
 def run(chosen: TrainParams, state: dict[str, Any] | None = None, start: Pretrained | None = None) -> list[Epoch]:
     """All epochs, their states copied as they come since training goes on in place."""
     return [
-        Epoch(epoch.metrics, {**epoch.state, "unet": {k: v.clone() for k, v in epoch.state["unet"].items()}})
+        Epoch(epoch.metrics, {**epoch.state, **{kind: copied(epoch.state[kind]) for kind in KEPT & epoch.state.keys()}})
         for epoch in train(TRAINING, EVEN, VALIDATION, chosen, state, start)
     ]
 
@@ -111,6 +119,7 @@ def test_a_resumed_training_has_the_bits_of_an_unbroken_one(tmp_path: Path, name
 
 
 KINDS: dict[str, dict[str, Any]] = {
+    "mean": {"mean": 0.9},
     "resnet": {"network": {"encoder": "resnet18", "width": 8, "depth": 3, "norm": "batch", "dropout": 0.2}},
     "slow": {"start": {"weights": "old.pt", "layers": "all", "rate": 0.1}},
     "frozen": {"start": {"weights": "old.pt", "layers": "encoder", "rate": 0}},
@@ -128,7 +137,7 @@ def start(tmp_path: Path) -> Callable[[TrainParams], Pretrained | None]:
         if chosen.start.weights == "none":
             return None
         other = params(seed=9, epochs=1)
-        save_unet(tmp_path / "old.pt", other.network, run(other)[0].state["unet"], 1)
+        save_unet(tmp_path / "old.pt", other.network, run(other)[0].state["unet"], 1, about(trained_on=("old",)))
         return pretrained.read(tmp_path / chosen.start.weights, chosen.network, chosen.start.layers)
 
     return read
@@ -242,7 +251,14 @@ def test_the_command_writes_weights_and_curves_and_leaves_no_state(workspace: Pa
     ended = command(workspace)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert sorted(path.name for path in (workspace / "model").iterdir()) == ["best.pt", "last.pt"]
-    assert load_unet(workspace / "model/last.pt").network == params().network
+    found, said, epoch = load_model(workspace / "model/last.pt")
+    assert (found.network, epoch) == (params().network, 3)
+    assert said.trained_on == tuple(sorted(said.trained_on))
+    assert len(said.trained_on) == 6
+    assert {name[5:7] for name in said.validated_on} == {"HT"}
+    assert (said.side, said.scaling, said.licence, said.torch) == (SIZE, "slice", "CC0-1.0", torch.__version__)
+    logged = json.loads((workspace / "curves/metrics.json").read_text())
+    assert said.metrics["validation/loss"] == logged["validation"]["loss"]
     rows = (workspace / "curves/plots/metrics/validation/dice_per_volume_mean.tsv").read_text().splitlines()
     assert [row.split("\t")[0] for row in rows] == ["step", "0", "1", "2"]
     assert list((workspace / ".state/lgg-train").iterdir()) == []
@@ -270,7 +286,7 @@ def test_the_command_goes_on_from_a_checkpoint_of_another_training(workspace: Pa
     one, *others = ended.stdout.splitlines()
     assert re.fullmatch(r"old/last\.pt: \d+ tensors are loaded", one)
     assert [line.split(": inserted.0.inner.0.weight, ")[0] for line in others] == ["with first weights"]
-    before, after = (load_unet(workspace / name / "last.pt").state_dict() for name in ("old", "model"))
+    before, after = (load_model(workspace / name / "last.pt").unet.state_dict() for name in ("old", "model"))
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert after.keys() - before.keys() == {name for name in after if name.startswith("inserted.")}
 
@@ -283,7 +299,7 @@ def test_the_command_trains_a_resnet_from_torchvisions_weights(workspace: Path) 
     ended = command(workspace)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "in the file and not used: layer2.0.conv1.weight, " in ended.stdout
-    unet = load_unet(workspace / "model/last.pt")
+    unet = load_model(workspace / "model/last.pt").unet
     assert unet.network == TypeAdapter(Network).validate_python(network)
     theirs = torch.load(workspace / "resnet18.pth", weights_only=True)
     assert torch.equal(unet.down.get_submodule("resnet.bn1").running_mean, theirs["bn1.running_mean"])  # type: ignore[arg-type]
@@ -295,6 +311,26 @@ def test_the_command_trains_a_resnet_from_torchvisions_weights(workspace: Path) 
         "error: resnet18.pth: no such file; put torchvision's resnet18-f37072fd.pth (ResNet18_Weights.IMAGENET1K_V1) "
         "there, or set lgg.train.start.weights to none\n"
     )
+
+
+def test_weights_know_the_patients_of_the_weights_that_they_began_with(workspace: Path) -> None:
+    other = params().network
+    save_unet(
+        workspace / "old.pt", other, UNet(other).state_dict(), 1, about(trained_on=("TCGA_XX_9_1", "TCGA_DU_0_1"))
+    )
+    write_params(workspace, start={"weights": "old.pt", "layers": "all", "rate": 0.1}, epochs=1)
+    assert command(workspace).returncode == 0
+    said = load_model(workspace / "model/last.pt").about
+    assert said.trained_on == (*(f"TCGA_DU_{number}_1" for number in range(6)), "TCGA_XX_9_1")
+
+
+def test_a_mean_of_weights_is_what_comes_out_and_what_is_validated(workspace: Path) -> None:
+    write_params(workspace, mean=0.9, scaling="volume")
+    assert command(workspace).returncode == 0
+    found, said, _ = load_model(workspace / "model/last.pt")
+    _, _, validation, _ = load_slices(workspace / "data", params().network, "volume", CPU)
+    shown = _validate(found, validation, params(scaling="volume"))
+    assert shown == pytest.approx({name: value for name, value in said.metrics.items() if name in shown}, rel=1e-5)
 
 
 def test_a_log_shows_how_far_training_is(workspace: Path) -> None:
@@ -325,29 +361,49 @@ def test_ctrl_c_leaves_no_half_of_the_curves(workspace: Path) -> None:
 
 
 def test_the_arrays_are_dealt_by_patient(workspace: Path) -> None:
-    training, weights, validation = load_slices(workspace / "data", params().network, CPU)
+    training, weights, validation, patients = load_slices(workspace / "data", params().network, "slice", CPU)
+    assert patients["validation"] == ("TCGA_HT_0_1", "TCGA_HT_1_1")
     assert torch.equal(training.images, TRAINING.images)
     assert torch.equal(validation.masks, VALIDATION.masks)
     assert validation.volumes.tolist() == [0] * 4 + [1] * 4
     assert weights.tolist() == EVEN.tolist()
 
 
+def test_volumes_are_scaled_by_what_they_hold_themselves(workspace: Path) -> None:
+    training, _, validation, _ = load_slices(workspace / "data", params().network, "volume", CPU)
+    assert training.brightness is not None
+    assert validation.brightness is not None
+    assert (training.brightness.shape, validation.brightness.shape) == ((6, 2, 3), (2, 2, 3))
+    last = validation.images[4:].numpy()  # of the second patient
+    assert torch.equal(validation.brightness[1], torch.from_numpy(np.stack(brightness(last))).float())
+
+
+def test_validation_without_tumour_is_told_before_training(workspace: Path) -> None:
+    table = pd.read_csv(workspace / "data/slices.csv")
+    table.loc[table["institution"] == "HT", "tumour_px"] = 0
+    write_table(table, workspace / "data/slices.csv")
+    ended = command(workspace)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "error: data/split.csv: no validation patient has tumour; change lgg.split.seed\n"
+    assert not (workspace / "curves").exists()
+
+
 def test_misfits_are_refused(workspace: Path) -> None:
     with pytest.raises(BadInput, match=r"16 × 16 px, not multiples of 32; set lgg\.pack\.side"):
-        load_slices(workspace / "data", Network(width=8, depth=6, norm="none", dropout=0), CPU)
+        load_slices(workspace / "data", Network(width=8, depth=6, norm="none", dropout=0), "slice", CPU)
     with pytest.raises(BadParameters, match="one pixel at the lowest level"):
-        load_slices(workspace / "data", Network(width=8, depth=5, norm="batch", dropout=0), CPU)
+        load_slices(workspace / "data", Network(width=8, depth=5, norm="batch", dropout=0), "slice", CPU)
     write_table(pd.DataFrame({"slice": range(20), "weight": np.full(20, 0.05)}), workspace / "data/weights.csv")
     with pytest.raises(BadInput, match=r"weights\.csv: not the training slices"):
-        load_slices(workspace / "data", params().network, CPU)
+        load_slices(workspace / "data", params().network, "slice", CPU)
     split = (workspace / "data/split.csv").read_text()
     (workspace / "data/split.csv").write_text(split.replace("validation", "train"))
     with pytest.raises(BadInput, match=r"split\.csv: a subset has no patient"):
-        load_slices(workspace / "data", params().network, CPU)
+        load_slices(workspace / "data", params().network, "slice", CPU)
 
 
 def test_a_second_training_in_the_workspace_waits_for_the_first(workspace: Path) -> None:
-    first = resume.open_progress(workspace / ".state/lgg-train/other", params().network, keep_all=False)
+    first = resume.open_progress(workspace / ".state/lgg-train/other", params().network, about(), keep_all=False)
     with first, subprocess.Popen(LINE, cwd=workspace, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as second:
         assert second.stderr is not None
         assert "waiting for it to end" in second.stderr.readline()

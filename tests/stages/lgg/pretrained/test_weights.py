@@ -11,8 +11,9 @@ from torchvision.models import get_model
 
 from stages.errors import BadInput
 from stages.lgg.pretrained.weights import fit_channels, read
-from stages.lgg.unet.checkpoint import load_unet, save_tensors, save_unet
+from stages.lgg.unet.checkpoint import load_model, save_tensors, save_unet
 from stages.lgg.unet.network import Network, UNet
+from tests.stages.lgg.models import about
 
 PLAIN = Network(width=8, depth=2, norm="batch", dropout=0.1)
 RESNET = Network(encoder="resnet18", width=8, depth=3, norm="group", dropout=0.0)
@@ -26,7 +27,7 @@ def state(network: Network, seed: int = 1) -> dict[str, Tensor]:
 
 def saved(folder: Path, network: Network, **changed: Tensor | None) -> Path:
     weights = {name: value for name, value in (state(network) | changed).items() if value is not None}
-    save_unet(folder / "last.pt", network, weights, 1)
+    save_unet(folder / "last.pt", network, weights, 1, about())
     return folder / "last.pt"
 
 
@@ -45,7 +46,7 @@ def test_a_checkpoint_fills_its_own_network(network: Network, tmp_path: Path) ->
     unet = UNet(network).eval()
     unet.load_state_dict(found.weights)
     images = torch.rand(1, 3, 8, 8)
-    assert torch.equal(unet(images), load_unet(tmp_path / "last.pt")(images))
+    assert torch.equal(unet(images), load_model(tmp_path / "last.pt").unet(images))
 
 
 def test_the_way_down_alone(tmp_path: Path) -> None:

@@ -29,10 +29,10 @@ class Case:
         generator = np.random.default_rng(0)
         self.images: NDArray[np.uint8] = generator.integers(0, 256, (12, SIZE, SIZE, 3), dtype=np.uint8)
         self.masks = np.zeros((12, SIZE, SIZE), dtype=np.uint8)
-        self.logits = torch.full((12, 1, SIZE, SIZE), -5.0)
+        self.logits = torch.full((12, SIZE, SIZE), -5.0)
         for row in range(12):
             self.masks[row, 4 : 5 + row % 4, 2:8] = 1
-            self.logits[row, 0, 4 : 5 + row % 4, 2 + row // 4 : 8 + row // 4] = 5.0
+            self.logits[row, 4 : 5 + row % 4, 2 + row // 4 : 8 + row // 4] = 5.0
         self.slices = pd.DataFrame(
             {
                 "slice": range(12),
@@ -42,13 +42,14 @@ class Case:
             }
         )
 
-    def show(self, rows: NDArray[np.int64]) -> Shown:
-        return Shown(self.images[rows], self.masks[rows], self.logits[rows.tolist()])
+    def show(self, rows: NDArray[np.int64], threshold: float = 0.5) -> Shown:
+        logits = self.logits[rows.tolist()]
+        return Shown(self.images[rows], self.masks[rows], (logits.sigmoid() >= threshold).numpy(), logits)
 
     def scores(self) -> Scores:
         stacks = [slice(first, first + 4) for first in (0, 4, 8)]
         return gather(
-            [score_stack(self.slices[some], self.logits[some, 0], self.masks[some] == 1, 0.5) for some in stacks]
+            [score_stack(self.slices[some], self.logits[some], self.masks[some] == 1, 0.5) for some in stacks]
         )
 
 
@@ -146,18 +147,18 @@ def test_predictions_are_thresholded_and_carry_the_losses_of_their_slice(case: C
     figure = figures.predictions(case.slices.iloc[rows], case.show(rows), 0.5)
     assert np.array_equal(shown_in(figure.axes[0]), case.images[3, ..., 1])
     assert np.array_equal(shown_in(figure.axes[2]), case.masks[3])
-    assert np.array_equal(shown_in(figure.axes[5]), case.logits[11, 0] > 0)
+    assert np.array_equal(shown_in(figure.axes[5]), case.logits[11] > 0)
     # Slice 3 is right everywhere: cross-entropy log(1 + e⁻⁵); 24 px of tumour, 232 px of background.
     p, q = 1 / (1 + np.exp(-5)), 1 / (1 + np.exp(5))
     dice = 1 - (2 * 24 * p + 1) / (24 * p + 232 * q + 24 + 1)
     expected = f"predicted mask\nbinary cross-entropy {np.log1p(np.exp(-5)):.4f}\nsoft dice loss {dice:.4f}"
     assert figure.axes[4].get_title() == expected
-    assert not shown_in(figures.predictions(case.slices.iloc[rows], case.show(rows), 0.999).axes[4]).any()
+    assert not shown_in(figures.predictions(case.slices.iloc[rows], case.show(rows, 0.999), 0.999).axes[4]).any()
 
 
 def test_worst_patients_come_worst_first_with_their_scores(case: Case, scores: Scores) -> None:
     worst = figures.worst_slices(scores.slices, scores.patients, 2)
-    figure = figures.worst_patients(worst, case.show(worst["slice"].to_numpy()), 0.5)
+    figure = figures.worst_patients(worst, case.show(worst["slice"].to_numpy()))
     # The third patient's masks lie 2 px apart and share 4 of 6 columns; the second's, 1 px. HD95 is 2 px on each slice
     # but the first, whose masks are one row: there it lies between the distances 1 and 2, at place 0.95·5, so 1.75.
     assert figure.axes[0].get_title() == (

@@ -41,6 +41,35 @@ def test_patients_are_scored_with_and_without_what_strays(stacks: list[Stack]) -
     assert columns.index("dice_largest_component") == columns.index("dice") + 1
 
 
+def test_the_largest_component_counts_where_that_was_fixed_beforehand(stacks: list[Stack]) -> None:
+    scores = gather(stacks, largest_component=True)
+    assert scores.patients["predicted_px"].tolist() == [4, 0]
+    assert scores.patients["dice"].tolist() == [1, 0]
+    assert scores.patients["dice_all_components"].tolist() == pytest.approx([2 * 4 / (5 + 4), 0])
+    assert scores.metrics["dice_per_volume_mean"] == pytest.approx(1 / 2)
+    assert scores.metrics["with_all_components"]["dice_per_volume_mean"] == pytest.approx(4 / 9)
+    assert "with_largest_component_only" not in scores.metrics
+    assert scores.slices["predicted_px"].tolist() == [4, 0]
+    bits = np.unpackbits(scores.masks[0]).reshape(8, 8)
+    assert (bits.sum(), bits[2:4, 2:4].sum()) == (4, 4)
+    assert np.unpackbits(gather(stacks).masks[0]).reshape(8, 8)[7, 7] == 1
+
+
+def test_what_the_component_leaves_as_it_is_has_the_same_scores_as_if_measured_anew() -> None:
+    truth, found = np.zeros((3, 8, 8), dtype=np.bool_), torch.full((3, 8, 8), -10.0)
+    truth[:2, 2:5, 2:5] = True
+    found[:2, 2:5, 3:6] = 10.0
+    found[2, 7, 7] = 10.0  # far from the others
+    table = pd.concat([slices(A)] * 3)
+    apart = score_stack(table, found, truth, 0.5)
+    found[2, 7, 7] = -10.0
+    alone = score_stack(table, found, truth, 0.5)
+    names = [name for name in apart.largest if name in {"overlap_px", "predicted_px", "tumour_px", "nsd", "hd95_px"}]
+    assert len(names) == 5
+    pd.testing.assert_frame_equal(apart.largest[names], alone.predicted[names])
+    assert apart.predicted["predicted_px"].tolist() == [9, 9, 1]
+
+
 def test_metrics_are_over_patients(stacks: list[Stack]) -> None:
     metrics = gather(stacks).metrics
     assert (metrics["patients"], metrics["slices"]) == (2, 2)

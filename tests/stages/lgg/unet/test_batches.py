@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.lgg.unet.batches import Slices, batch, draw, seeded, steps_per_epoch
+from stages.lgg.unet.batches import Slices, batch, centred, draw, seeded, steps_per_epoch
 
 CPU = torch.device("cpu")
 
@@ -29,6 +29,23 @@ def test_a_batch_by_hand() -> None:
         assert scaled[0, channel].flatten().tolist() == pytest.approx([0, 0.25, 0.5, 1], abs=1e-6)
     assert scaled[2].abs().max() == 0
     assert target.tolist() == [[[[0, 1], [1, 0]]], [[[0, 1], [1, 0]]], [[[0, 0], [0, 0]]]]
+
+
+def test_a_batch_scaled_by_volume_by_hand() -> None:
+    """Black is 0 until all is moved, and then as far below the mean as it was."""
+    images = torch.tensor([0, 50, 100, 200], dtype=torch.uint8).reshape(1, 2, 2, 1).repeat(2, 1, 1, 3)
+    masks = torch.zeros(2, 2, 2, dtype=torch.uint8)
+    brightness = torch.tensor([[[0.0, 0, 0], [1, 1, 1]], [[100, 50, 0], [50, 25, 1]]])
+    slices = Slices(images, masks, torch.tensor([0, 1]), brightness)
+    chosen = torch.tensor([1, 0])
+    scaled = batch(slices, chosen)[0]
+    assert scaled[0, 0].flatten().tolist() == [0, 1, 2, 4]
+    moved = centred(slices, chosen, scaled)
+    assert moved[0, 0].flatten().tolist() == [-2, -1, 0, 2]
+    assert moved[0, 1].flatten().tolist() == [-2, 0, 2, 6]
+    assert torch.equal(moved[1], images[0].permute(2, 0, 1).float())
+    plain = slices._replace(brightness=None)
+    assert centred(plain, chosen, scaled) is scaled
 
 
 @pytest.mark.parametrize(("slices", "size", "steps"), [(8, 4, 2), (9, 4, 3), (1, 4, 1)])

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from stages.errors import BadInput
-from stages.lgg.unet.checkpoint import load_tensors, load_unet, save_tensors, save_unet
+from stages.lgg.unet.checkpoint import load_model, load_tensors, save_tensors, save_unet
 from stages.lgg.unet.network import Network, UNet
+from tests.stages.lgg.models import about
 
 NETWORK = Network(width=8, depth=2, norm="batch", dropout=0.1)
 
@@ -21,8 +22,10 @@ class Bomb:
 
 def test_a_network_comes_back_with_its_architecture_ready_to_predict(tmp_path: Path) -> None:
     unet = UNet(NETWORK).eval()
-    save_unet(tmp_path / "last.pt", NETWORK, unet.state_dict(), 3)
-    back = load_unet(tmp_path / "last.pt")
+    known = about(metrics={"validation/loss": 0.5, "validation/dice_per_volume_mean": None})
+    save_unet(tmp_path / "last.pt", NETWORK, unet.state_dict(), 3, known)
+    back, said, epoch = load_model(tmp_path / "last.pt")
+    assert (said, epoch) == (known, 3)
     image = torch.rand(1, 3, 8, 8)
     assert back.network == NETWORK
     assert not back.training
@@ -39,8 +42,8 @@ def test_equal_values_are_equal_bytes_whatever_the_file_is_called(tmp_path: Path
 
 def test_channels_last_weights_are_written_as_any_others(tmp_path: Path) -> None:
     unet = UNet(NETWORK)
-    save_unet(tmp_path / "a.pt", NETWORK, unet.state_dict(), 1)
-    save_unet(tmp_path / "b.pt", NETWORK, unet.to(memory_format=torch.channels_last).state_dict(), 1)
+    save_unet(tmp_path / "a.pt", NETWORK, unet.state_dict(), 1, about())
+    save_unet(tmp_path / "b.pt", NETWORK, unet.to(memory_format=torch.channels_last).state_dict(), 1, about())
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
@@ -57,17 +60,18 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
 
 
 def test_damaged_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
-    save_unet(tmp_path / "last.pt", NETWORK, UNet(NETWORK).state_dict(), 3)
+    save_unet(tmp_path / "last.pt", NETWORK, UNet(NETWORK).state_dict(), 3, about())
     whole = (tmp_path / "last.pt").read_bytes()
     (tmp_path / "short.pt").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.pt").write_bytes(b"")
     torch.save([1, 2], tmp_path / "list.pt")
-    save_tensors({"network": {"width": 8}, "weights": {}}, tmp_path / "foreign.pt")
+    save_tensors({"network": {"width": 8}, "weights": {}, "about": {}}, tmp_path / "foreign.pt")
+    save_tensors({"network": NETWORK.given(), "weights": UNet(NETWORK).state_dict()}, tmp_path / "silent.pt")
     other = Network(width=16, depth=2, norm="batch", dropout=0.1)
-    save_unet(tmp_path / "misfit.pt", other, UNet(NETWORK).state_dict(), 3)
-    for name in ("short", "empty", "list", "foreign", "misfit", "missing"):
+    save_unet(tmp_path / "misfit.pt", other, UNet(NETWORK).state_dict(), 3, about())
+    for name in ("short", "empty", "list", "foreign", "silent", "misfit", "missing"):
         with pytest.raises(BadInput) as caught:
-            load_unet(tmp_path / f"{name}.pt")
+            load_model(tmp_path / f"{name}.pt")
         message = str(caught.value)
         assert message.startswith(f"{tmp_path / name}.pt: ")
         assert message.endswith("run dvc repro lgg-train")

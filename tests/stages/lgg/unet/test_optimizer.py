@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import OneCycleLR
 
-from stages.lgg.unet.optimizer import Optimizer, build
+from stages.lgg.unet.optimizer import Mean, Optimizer, build
 
 
 def steps(chosen: Optimizer, count: int) -> list[tuple[float, float]]:
@@ -91,3 +91,30 @@ def test_names_are_torchs() -> None:
     names = ("sgd", "adam", "adamw")
     kinds = {name: type(build({1.0: [weight()]}, optimizer(name, "constant"), 1)[0]) for name in names}
     assert kinds == {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+def test_a_running_mean_by_hand() -> None:
+    """It keeps 2/11 at the first step; at the second 3/12 would be more than its decay of 0.2."""
+    layer = nn.BatchNorm1d(1)
+    mean = Mean(layer, 0.2)
+    for value in (11.0, 20.0):
+        layer.weight.data.fill_(value)
+        layer(torch.zeros(2, 1))  # counts one
+        mean.follow()
+    first = 1 * 2 / 11 + 11 * 9 / 11
+    assert mean.state["weight"].item() == pytest.approx(first * 0.2 + 20 * 0.8)
+    assert mean.state["num_batches_tracked"].item() == 2
+    assert layer.weight.item() == 20
+
+
+def test_a_running_mean_goes_on_from_its_state() -> None:
+    layer, other = nn.Linear(1, 1), nn.Linear(1, 1)
+    mean = Mean(layer, 0.99)
+    mean.follow()
+    again = Mean(other, 0.99, 1)
+    again.load(mean.state)
+    layer.weight.data.fill_(3)
+    other.weight.data.fill_(3)
+    for one in (mean, again):
+        one.follow()
+    assert torch.equal(mean.state["weight"], again.state["weight"])

@@ -1,5 +1,6 @@
 """What a killed training goes on from, and whose state it never takes."""
 
+import math
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import torch
 
 from stages.lgg.train import TrainParams
 from stages.lgg.unet import resume
-from stages.lgg.unet.checkpoint import load_tensors
+from stages.lgg.unet.checkpoint import load_model, load_tensors
 from stages.lgg.unet.network import UNet
+from tests.stages.lgg.models import about
 from tests.stages.lgg.test_train import CPU, ROOT, params
 
 
@@ -20,28 +22,31 @@ def test_state_of_other_parameters_data_or_code_is_not_picked_up(tmp_path: Path)
     inputs = [tmp_path / "images.npy", tmp_path / "masks.npy"]
     np.save(inputs[0], np.zeros((2, 4, 4, 3), np.uint8))
     np.save(inputs[1], np.arange(32, dtype=np.uint8).reshape(2, 4, 4))
-    here = resume.key(params(), inputs, CPU)
-    assert resume.key(params(), inputs, CPU) == here
-    assert resume.key(params(epochs=4), inputs, CPU) != here
-    assert resume.key(params(), inputs, torch.device("meta")) != here
+    data = resume.digest(inputs)
+    here = resume.key(params(), [data, "code"], CPU)
+    assert resume.key(params(), [resume.digest(inputs), "code"], CPU) == here
+    assert resume.key(params(epochs=4), [data, "code"], CPU) != here
+    assert resume.key(params(), [data, "code"], torch.device("meta")) != here
+    assert resume.key(params(), [data, "other"], CPU) != here
     np.save(inputs[1], np.load(inputs[1])[::-1])
-    assert resume.key(params(), inputs, CPU) != here
+    assert resume.digest(inputs) != data
+    assert resume.key(params(), [resume.digest(inputs), "code"], CPU) != here
 
 
-def test_the_key_covers_the_code_of_training_run_as_a_command(tmp_path: Path) -> None:
+def test_the_code_is_that_of_training_run_as_a_command(tmp_path: Path) -> None:
     """The module that runs is then called __main__."""
     script = """
 import sys
-from torch import device
 from stages import command
 def show(main):
-    print(main.__globals__['resume'].key({}, [], device('cpu')))
+    resume = main.__globals__['resume']
+    print(resume.digest(resume.code()))
 command.run = show
 import runpy
 runpy.run_module('stages.lgg.train', run_name='__main__', alter_sys=True)
 """
 
-    def key_after(module: str, text: str) -> str:
+    def code_after(module: str, text: str) -> str:
         shutil.rmtree(tmp_path / "stages", ignore_errors=True)
         shutil.copytree(ROOT / "stages", tmp_path / "stages")
         with (tmp_path / "stages" / module).open("r+") as file:  # a module that is there
@@ -50,24 +55,25 @@ runpy.run_module('stages.lgg.train', run_name='__main__', alter_sys=True)
         line = [sys.executable, "-c", script]
         return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
 
-    now = key_after("lgg/unet/losses.py", "")
-    assert len(now) == 17
-    assert key_after("lgg/unet/losses.py", "# changed") != now
-    assert key_after("lgg/train.py", "# changed") != now
-    assert key_after("lgg/weigh.py", "# not imported") == now
+    now = code_after("lgg/unet/losses.py", "")
+    assert len(now) == 65
+    assert code_after("lgg/unet/losses.py", "# changed") != now
+    assert code_after("lgg/train.py", "# changed") != now
+    assert code_after("lgg/weigh.py", "# not imported") == now
 
 
 def test_progress_keeps_the_best_by_validation_loss(tmp_path: Path) -> None:
     chosen = params()
-    progress = resume.Progress(tmp_path / "key", chosen.network, keep_all=False)
+    progress = resume.Progress(tmp_path / "key", chosen.network, about(), keep_all=False)
     for number, loss in enumerate([0.5, 0.3, 0.4, 0.3], 1):
         state = {"unet": _filled(chosen, number)}
         progress.save({"validation/loss": loss}, state)
-    again = resume.Progress(tmp_path / "key", chosen.network, keep_all=False)
+    again = resume.Progress(tmp_path / "key", chosen.network, about(), keep_all=False)
     assert again.history == [{"validation/loss": loss} for loss in (0.5, 0.3, 0.4, 0.3)]
     assert load_tensors(tmp_path / "key/best.pt")["epoch"] == 2
     again.export(tmp_path / "model")
     assert load_tensors(tmp_path / "model/last.pt")["epoch"] == 4
+    assert load_model(tmp_path / "model/best.pt").about.metrics == {"validation/loss": 0.3}
     again.discard()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["best.pt", "last.pt", "model"]
 
@@ -80,25 +86,36 @@ def test_a_kill_while_a_finished_training_is_discarded_leaves_none_without_weigh
         raise KeyboardInterrupt
 
     chosen = params()
-    with resume.open_progress(tmp_path / "key", chosen.network, keep_all=True) as progress:
+    with resume.open_progress(tmp_path / "key", chosen.network, about(), keep_all=True) as progress:
         progress.save({"validation/loss": 1.0}, {"unet": _filled(chosen, 1)})
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(shutil, "rmtree", half)
             progress.discard()
-    with resume.open_progress(tmp_path / "key", chosen.network, keep_all=True) as again:
+    with resume.open_progress(tmp_path / "key", chosen.network, about(), keep_all=True) as again:
         assert again.history == []
         assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_state_is_left_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = params()
-    progress = resume.Progress(tmp_path / "key", chosen.network, keep_all=False)
+    progress = resume.Progress(tmp_path / "key", chosen.network, about(), keep_all=False)
     progress.save({"validation/loss": 1.0}, {"unet": _filled(chosen, 1)})
     whole = (tmp_path / "key/state.pt").read_bytes()
     (tmp_path / "key/state.pt").write_bytes(whole[:-100])
-    again = resume.Progress(tmp_path / "key", chosen.network, keep_all=False)
+    again = resume.Progress(tmp_path / "key", chosen.network, about(), keep_all=False)
     assert (again.history, again.state) == ([], None)
     assert "damaged; beginning anew" in capsys.readouterr().err
+
+
+def test_the_mean_of_the_weights_is_what_comes_out_and_a_number_that_is_none_is_left_open(tmp_path: Path) -> None:
+    chosen = params()
+    progress = resume.Progress(tmp_path / "key", chosen.network, about(), keep_all=False)
+    state = {"unet": _filled(chosen, 1), "mean": _filled(chosen, 2)}
+    progress.save({"validation/loss": 1.0, "validation/dice_per_volume_mean": math.nan}, state)
+    progress.export(tmp_path / "model")
+    found = load_model(tmp_path / "model/last.pt")
+    assert found.about.metrics == {"validation/loss": 1.0, "validation/dice_per_volume_mean": None}
+    assert all(bool((tensor == 2).all()) for tensor in found.unet.state_dict().values())
 
 
 def _filled(chosen: TrainParams, number: int) -> dict[str, torch.Tensor]:

@@ -1,0 +1,130 @@
+"""Train on all folds of the patients but one, and score the patients of that one.
+
+Inputs:  a folder with images.npy (N H W 3 uint8), masks.npy (N H W uint8 in {0, 1}), slices.csv
+Outputs: the weights after the last epoch; a table with a row for each patient of the fold (areas and distances in px)
+
+The recipe is that of lgg.train, and scores are made as lgg.evaluate says; lgg.folds may make both smaller.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from stages.atomic import staged
+from stages.command import run
+from stages.errors import BadInput, BadParameters
+from stages.lgg.arrays import Array, map_arrays
+from stages.lgg.evaluate import EvaluateParams, evaluate
+from stages.lgg.inference.logits import set_up
+from stages.lgg.inference.memory import within_memory
+from stages.lgg.scans.resize import average, majority
+from stages.lgg.split import SplitParams, split_patients
+from stages.lgg.tables import read_slices, rows
+from stages.lgg.train import TrainParams, deal, train
+from stages.lgg.unet import resume
+from stages.lgg.unet.batches import make_exact, steps_per_epoch
+from stages.lgg.unet.checkpoint import About, load_model
+from stages.lgg.weigh import weigh
+from stages.params import STRICT_KEYS, load
+from stages.progress import progress
+
+FILES = ("images.npy", "masks.npy", "slices.csv")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
+class FoldsParams:
+    """The section lgg.folds."""
+
+    seed: int
+    """Stands for the order in which patients are dealt to the folds."""
+    epochs: Annotated[int, Field(ge=1)] | None
+    """Of each training; null for those of lgg.train."""
+    side: Annotated[int, Field(ge=16, le=2048)] | None
+    """px, the square that slices are resized to; null keeps theirs."""
+    threads: Annotated[int, Field(ge=1)]
+    """CPU threads of each fold."""
+
+
+def main(data: Path, *, fold: int, of: int, model: Path, patients: Path) -> None:
+    """Train on the folder DATA without fold FOLD of OF into MODEL, and score that fold's patients into PATIENTS.
+
+    Broken off at any moment, the next run with the same parameters, data and code goes on from the last epoch.
+    Parameters: lgg.folds, lgg.train and lgg.evaluate of params.yaml.
+    """
+    folds, recipe = load(FoldsParams, "lgg.folds"), load(TrainParams, "lgg.train")
+    scoring = replace(load(EvaluateParams, "lgg.evaluate"), checkpoint="last", threads=folds.threads)
+    if recipe.start.weights != "none":
+        raise BadParameters("lgg.train.start.weights: folds train from first weights alone; set it to none")
+    recipe = replace(recipe, epochs=folds.epochs or recipe.epochs, threads=folds.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    make_exact(recipe.threads, tf32=recipe.precision == "tfloat32")
+    table = read_slices(data / "slices.csv")
+    split = split_patients(table["patient"], SplitParams(seed=folds.seed, validation=1, folds=of, fold=fold))
+    with within_memory("lgg.train.batch or lgg.folds.side"), staged(model, patients) as (weights, scored):
+        images, masks = _resized(*map_arrays(data, len(table), recipe.network.multiple), folds.side)
+        _train(data, images, masks, table, split, recipe, device, fold, weights)
+        trained = set_up(load_model(weights), scoring.threads, scoring.precision)
+        held_out = table.iloc[rows(table, split, "validation")]
+        found = evaluate(trained, images, masks, held_out, scoring).patients
+        found.insert(0, "fold", fold)
+        found.to_csv(scored, index=False, na_rep="nan", float_format="%.17g", lineterminator="\n")
+    print(f"fold {fold} of {of}: dice_per_volume_mean {found['dice'].mean():.3f} of {len(found)} patients")
+
+
+def _resized(images: Array, masks: Array, side: int | None) -> tuple[Array, Array]:
+    if side is None or side == images.shape[1]:
+        return images, masks
+    if images.shape[1] != images.shape[2]:
+        raise BadInput(f"images.npy: {images.shape[1]} × {images.shape[2]} px; lgg.folds.side wants squares, or null")
+    return np.stack([average(one, side) for one in images]), np.stack([majority(one, side) for one in masks])
+
+
+def _train(
+    data: Path,
+    images: Array,
+    masks: Array,
+    table: pd.DataFrame,
+    split: pd.DataFrame,
+    recipe: TrainParams,
+    device: torch.device,
+    fold: int,
+    weights: Path,
+) -> None:
+    """Write the weights of the last epoch."""
+    chosen, held_out = (rows(table, split, subset) for subset in ("train", "validation"))
+    training, trained_on = deal(images[chosen], masks[chosen], table["patient"].iloc[chosen], recipe.scaling, device)
+    validation, others = deal(
+        images[held_out], masks[held_out], table["patient"].iloc[held_out], recipe.scaling, device
+    )
+    about = About(
+        trained_on=trained_on,
+        validated_on=others,
+        side=images.shape[1],
+        scaling=recipe.scaling,
+        data=resume.digest(data / name for name in FILES),
+        code=resume.digest(resume.code()),
+        torch=torch.__version__,
+        licence=recipe.licence,
+    )
+    drawn = weigh(table["tumour_px"].to_numpy(dtype=np.int64)[chosen])
+    steps = steps_per_epoch(len(chosen), recipe.batch)
+    # A folder for each fold: folds train side by side, and two trainings in one folder wait for each other.
+    place = Path(f".state/lgg-fold-{fold}") / resume.key(recipe, [about.data, about.code, *trained_on], device)
+    with (
+        resume.open_progress(place, recipe.network, about, keep_all=False) as kept,
+        progress(f"fold {fold}", recipe.epochs * steps, "step", done=len(kept.history) * steps) as bar,
+    ):
+        for epoch in train(training, drawn, validation, recipe, kept.state, on_step=bar.add):
+            kept.save(epoch.metrics, epoch.state)
+        kept.save_last(weights)
+        kept.discard()
+
+
+if __name__ == "__main__":
+    run(main)

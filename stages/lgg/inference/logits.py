@@ -1,0 +1,70 @@
+"""The logits of a patient's whole stack, in the precision and with the mirror image that are asked for.
+
+Shapes: S slices of a stack, B of them at once, H = W pixels.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stages.lgg.scans.intensity import Scaling, brightness
+from stages.lgg.unet.augment import scale_intensity
+from stages.lgg.unet.batches import as_brightness
+from stages.lgg.unet.checkpoint import Model
+from stages.lgg.unet.network import UNet
+
+Precision = Literal["float32", "tfloat32", "bfloat16"]
+"""Of convolutions. tfloat32 is float32 but on NVIDIA GPUs since Ampere."""
+
+
+def set_up(model: Model, threads: int, precision: Precision) -> Model:
+    """The model on the device of this machine, which gives the same bits each time."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = precision == "tfloat32"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    unet = model.unet.to(device).to(memory_format=torch.channels_last)
+    return model._replace(unet=unet)
+
+
+@torch.inference_mode()
+def logits_of(
+    model: Model,
+    stack: NDArray[np.uint8],
+    batch: int,
+    precision: Precision,
+    *,
+    flip: bool = False,
+    volume: NDArray[np.uint8] | None = None,
+) -> Tensor:
+    """Logits (S H W float32, on the CPU) of slices of one patient (S H W 3), by `batch` of them at a time.
+
+    The slices are the patient's `volume`, or some of it. With `flip` logits are the mean of those of a slice and of its
+    mirror image, left to right.
+    """
+    device = next(model.unet.parameters()).device
+    parts = torch.from_numpy(np.ascontiguousarray(stack)).permute(0, 3, 1, 2).split(batch)  # B 3 H W, channels last
+    scale = _scale(stack if volume is None else volume, model.about.scaling, device)
+    whole = []
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        for part in parts:
+            images = scale_intensity(part.to(device)) if scale is None else part.to(device) * scale[0] - scale[1]
+            whole.append(_both_ways(model.unet, images) if flip else model.unet(images).float())
+    return torch.cat(whole)[:, 0].cpu()
+
+
+def _scale(stack: NDArray[np.uint8], scaling: Scaling, device: torch.device) -> tuple[Tensor, Tensor] | None:
+    """What the volume's channels are multiplied by, and what is then taken away, 3 1 1 each; None to scale by slice."""
+    if scaling == "slice":
+        return None
+    mean, deviation = as_brightness(brightness(stack), device)[..., None, None]
+    return 1 / deviation, mean / deviation
+
+
+def _both_ways(unet: UNet, images: Tensor) -> Tensor:
+    mirrored: Tensor = unet(images.flip(3)).float().flip(3)
+    plain: Tensor = unet(images).float()
+    return (plain + mirrored) / 2

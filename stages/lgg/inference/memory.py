@@ -1,0 +1,29 @@
+"""Memory that ends, on the host or on a GPU, in one line for the user."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from stages.errors import BadParameters
+
+ON_THE_HOST = ("can't allocate memory", "not enough memory", "Cannot allocate memory")  # as torch's allocator says it
+
+
+@contextmanager
+def within_memory(lower: str) -> Iterator[None]:
+    """Run the block; `lower` names the parameters that take less memory if they are less.
+
+    Raises:
+        BadParameters: the memory of the GPU or of the host is full.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise BadParameters(f"the GPU's memory is full: lower {lower} in params.yaml") from None
+    except MemoryError:
+        raise BadParameters(f"the memory is full: lower {lower} in params.yaml") from None
+    except RuntimeError as error:
+        if not any(words in str(error) for words in ON_THE_HOST):
+            raise
+        raise BadParameters(f"the memory is full: lower {lower} in params.yaml") from None
