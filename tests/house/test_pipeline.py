@@ -208,7 +208,8 @@ def test_who_may_import_whom(path: Path) -> None:
 
 
 ROOMS: dict[str, set[str]] = {
-    "source": set(), "layouts": set(), "scans": {"layouts"}, "unet": set(), "scores": {"unet"},
+    "source": set(), "layouts": set(), "formats": set(), "scans": {"layouts", "formats"}, "unet": set(),
+    "scores": {"unet"},
     "pretrained": {"source", "scans", "unet", "scores"},
 }  # fmt: skip
 """The folders of stages/lgg, and which others each may import from; the stages beside them may import from all."""

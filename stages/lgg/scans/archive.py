@@ -17,12 +17,12 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from numpy.typing import NDArray
 
 from stages.errors import BadInput, bad_input
+from stages.lgg.formats.png import read_png
+from stages.lgg.formats.tiff import read_tiff
 from stages.lgg.layouts.patients import Layout, Patient
 from stages.lgg.layouts.pictures import DUPLICATE, KAGGLE
 from stages.lgg.layouts.recognise import ESCAPE, NOISE, recognise
 from stages.lgg.layouts.table import NIFTI
-from stages.lgg.scans.png import read_png
-from stages.lgg.scans.tiff import read_tiff
 
 FILE_BYTES = 2**24
 """More than any slice takes unpacked (2,048 × 2,048 × 3 bytes would fit); a file that claims more is a zip bomb."""

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import BadInput
+from stages.lgg.formats.nifti import HEAD_BYTES, Header, read_header, read_voxels
 from stages.lgg.layouts.patients import Volumes
 from stages.lgg.scans.archive import VOLUME_BYTES, Archive
-from stages.lgg.scans.nifti import HEAD_BYTES, Header, read_header, read_voxels
 from stages.lgg.scans.values import MOST_PX, Grid, Mask, Pixels, noting, to_bytes, tumour, window
 
 APART = 0.1

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stages.errors import BadInput, BadParameters
+from stages.lgg.formats.tiff import plain_pixels
 from stages.lgg.pack import PackParams, main, measure, pack
 from stages.lgg.scans.archive import open_archive
-from stages.lgg.scans.tiff import plain_pixels
 from stages.lgg.tables import read_patients, read_slices
 from stages.lgg.truth import open_truth, write_truth
 from stages.params import load

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.errors import BadInput
-from stages.lgg.scans.nifti import read_header, read_voxels
+from stages.lgg.formats.nifti import read_header, read_voxels
 from tests.stages.lgg import folders
 
 VOXELS = folders.sequence(1, 1)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.errors import BadInput
-from stages.lgg.scans.tiff import plain_pixels, read_tiff
+from stages.lgg.formats.tiff import plain_pixels, read_tiff
 from tests.stages.lgg import archives
 
 PATIENT = next(iter(archives.COUNTS))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stages.errors import BadInput
-from stages.lgg.scans.png import SIGNATURE, read_png
+from stages.lgg.formats.png import SIGNATURE, read_png
 from tests.stages.lgg import folders
 
 
