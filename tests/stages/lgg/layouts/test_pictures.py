@@ -1,9 +1,12 @@
 """A picture a slice: whose it is, and what keeps a folder from being whole."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stages.lgg.layouts.pictures import KAGGLE, pictures
 
+NAMES = st.text(st.characters(exclude_characters="/", exclude_categories=("C",)), min_size=1, max_size=8)
 ANNA = ["Anna B/Anna B_1.png", "Anna B/Anna B_1_mask.png", "Anna B/Anna B_2.tif", "Anna B/Anna B_2_mask.tif"]
 
 
@@ -23,6 +26,15 @@ def test_institutions_are_those_in_names_of_tcga() -> None:
     assert {patient.patient: patient.institution for patient in layout.patients} == {
         names[0]: "CS", names[1]: "DU", names[2]: "unknown", names[3]: "unknown",
     }  # fmt: skip
+
+
+@given(counts=st.dictionaries(NAMES, st.integers(1, 12), min_size=1, max_size=4))
+def test_patients_of_any_name(counts: dict[str, int]) -> None:
+    stems = [f"{name}/{name}_{number}" for name, count in counts.items() for number in range(1, count + 1)]
+    layout = pictures([f"{stem}{end}.tif" for stem in stems for end in ("", "_mask")], "")
+    assert layout.problems == []
+    assert {patient.patient: len(list(patient.files)) // 2 for patient in layout.patients} == counts
+    assert [patient.patient for patient in layout.patients] == sorted(counts)
 
 
 @pytest.mark.parametrize(
