@@ -24,7 +24,8 @@ ARRAYS = (Path("images.npy"), Path("masks.npy"))
 
 def stage(archive: Path) -> None:
     """What `python -m stages.lgg.pack` does."""
-    pack.main(archive, images=ARRAYS[0], masks=ARRAYS[1], slices=Path("slices.csv"))
+    tables = {name: Path(f"{name}.csv") for name in ("slices", "patients")}
+    pack.main(archive, images=ARRAYS[0], masks=ARRAYS[1], **tables, truth=Path("truth.npz"))
 
 
 def loop(tree: Path) -> None:

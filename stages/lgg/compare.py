@@ -1,14 +1,16 @@
-"""Say what changed between two versions of what lgg-pack writes: patients, slices, and the arrays that differ.
+"""Say what changed between two versions of what lgg-pack writes: patients, slices, and the files that differ.
 
 In   two folders, each with the outputs of lgg-pack in one version, under their paths from the repository's root:
      slices.csv              see stages.lgg.tables
      images.npy, masks.npy   N ..., a row a slice
+     patients.csv, truth.npz
 Out  lines on stdout
 
 N slices. A stage names this command in dvc.yaml as `meta: {diff: python -m stages.lgg.compare}`.
 """
 
 from collections.abc import Iterator, Mapping
+from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from stages.lgg.changes import TABLE, VERSIONS, Array, Slices, compare_slices
 from stages.lgg.tables import SLICES, read_slices
 
 ARRAYS = ("images.npy", "masks.npy")
+WHOLE = ("patients.csv", "truth.npz")
+"""Of these no more is told than whether they are the same."""
 MOST = 5  # names that a line lists
 
 Pair = tuple[Path, Path]
@@ -32,6 +36,18 @@ def describe(old: Path, new: Path) -> Iterator[str]:
 
     A file that is missing or broken is named in a line, and the rest is compared.
     """
+    yield from _rows(old, new)
+    for name in WHOLE:
+        pair = old / name, new / name
+        there = [path.is_file() for path in pair]
+        if all(there) and not cmp(*pair, shallow=False):
+            yield f"{name}: not the same"
+        elif any(there) and not all(there):
+            yield f"{name}: only in {VERSIONS[there.index(True)]}"
+
+
+def _rows(old: Path, new: Path) -> Iterator[str]:
+    """The table of slices and the arrays."""
     files = {name: (old / name, new / name) for name in (TABLE, *ARRAYS)}
     if all(_same(pair) for pair in files.values()):
         yield "patients and slices: the same"

@@ -1,8 +1,10 @@
 """Stage lgg-download: put the archive of LGG slices in place, whole and checked.
 
-In: parameters lgg.download; by source, nothing (sample), Kaggle and a token for it (kaggle), or an archive (its path).
+In: parameters lgg.download; by source, nothing (sample), Kaggle and a token for it (kaggle), or an archive or a folder
+(its path).
 Out: archive.zip: kaggle_3m/<patient>/<patient>_<n>.tif, uint8 (H W 3) pre-contrast, FLAIR, post-contrast, and
-..._<n>_mask.tif, uint8 (H W) in {0, 255}; perhaps all of it a second time under lgg-mri-segmentation/.
+..._<n>_mask.tif, uint8 (H W) in {0, 255}; perhaps all of it a second time under lgg-mri-segmentation/. Of a folder: its
+files as they are, laid out as stages.lgg.layouts knows it.
 """
 
 import hashlib
@@ -18,8 +20,11 @@ from pydantic.dataclasses import dataclass
 
 from stages.atomic import staged
 from stages.command import run
-from stages.errors import BadInput, Refused
+from stages.errors import BadInput, Refused, bad_input
+from stages.lgg.layouts.pictures import DUPLICATE
+from stages.lgg.layouts.recognise import recognise
 from stages.lgg.source import kaggle
+from stages.lgg.source.folder import list_files, zip_files
 from stages.lgg.source.synthetic import sample_archive
 from stages.params import STRICT_KEYS, load
 from stages.progress import BYTES, progress
@@ -32,11 +37,12 @@ class DownloadParams:
     """Section lgg.download of params.yaml."""
 
     source: Annotated[str, Field(min_length=1)]
-    """`sample` (synthetic patients), `kaggle` (the real ones) or the path of an archive."""
+    """`sample` (synthetic patients), `kaggle` (the real ones) or the path of an archive or a folder."""
     version: Annotated[int, Field(ge=1)]
     """Of the data set on Kaggle, for source `kaggle`."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
-    """What an archive from Kaggle or at a path must have, as 64 lower-case hexadecimal digits; null takes any."""
+    """What an archive must have, from Kaggle, at a path or made of a folder, as 64 lower-case hexadecimal digits; null
+    takes any."""
 
 
 def place_archive(
@@ -49,7 +55,7 @@ def place_archive(
     """Put the archive that `params` ask for at `archive`; unfinished downloads live in `state`.
 
     Raises:
-        BadInput: no file or no zip archive at the path, or another sha256.
+        BadInput: at the path is no zip archive and no folder of patients, or its sha256 is another.
         Refused, TransientError: as `kaggle.fetch`, which `waits` is for; Refused also if Kaggle sent no zip.
     """
     if params.source == "sample":
@@ -59,7 +65,8 @@ def place_archive(
         _place_download(params, archive, state, waits)
     else:
         # Not Path.expanduser, which raises where a user is unknown.
-        _place_copy(params, Path(os.path.expanduser(params.source)), archive)  # noqa: PTH111
+        source = Path(os.path.expanduser(params.source))  # noqa: PTH111
+        (_place_folder if source.is_dir() else _place_copy)(params, source, archive)
 
 
 def _place_download(params: DownloadParams, archive: Path, state: Path, waits: Sequence[float]) -> None:
@@ -76,7 +83,9 @@ def _place_download(params: DownloadParams, archive: Path, state: Path, waits: S
 
 def _place_copy(params: DownloadParams, source: Path, archive: Path) -> None:
     if not source.is_file():
-        raise BadInput(f"{source}: no such file; set lgg.download.source to sample, kaggle or the path of an archive")
+        raise BadInput(
+            f"{source}: no such file; set lgg.download.source to sample, kaggle or the path of an archive or folder"
+        )
     if archive.exists() and source.samefile(archive):
         raise BadInput(f"{source}: this is the output itself, which DVC deletes before each run; keep yours elsewhere")
     if not _is_zip(source):
@@ -88,6 +97,20 @@ def _place_copy(params: DownloadParams, source: Path, archive: Path) -> None:
             bar.add(writer.write(chunk))
 
 
+def _place_folder(params: DownloadParams, source: Path, archive: Path) -> None:
+    if archive.resolve().is_relative_to(source.resolve()):
+        raise BadInput(f"{source}: the output {archive} would lie in it; keep your patients in a folder of their own")
+    names = [name for name in list_files(source) if not name.startswith(DUPLICATE)]
+    layout = recognise(names, lambda name: (source / name).read_bytes())
+    if layout.problems:
+        raise bad_input(f"{source} (lgg.download.source)", layout.problems)
+    if left := sorted(set(names) - set(layout.files)):
+        print(f"left out {len(left)} of {len(names)} files, which are no sequence or mask, such as {left[0]}")
+    with staged(archive) as (new,):
+        zip_files(source, layout.files, new)
+        _check_sum(new, params.sha256, "correct it, or look what changed in the folder", f"{source} as an archive")
+
+
 def _is_zip(path: Path) -> bool:
     try:
         zipfile.ZipFile(path).close()
@@ -96,17 +119,17 @@ def _is_zip(path: Path) -> bool:
     return True
 
 
-def _check_sum(path: Path, sha256: str | None, remedy: str) -> None:
+def _check_sum(path: Path, sha256: str | None, remedy: str, what: str | None = None) -> None:
     if sha256 is None:
         return
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise BadInput(f"{path}: its sha256 is {found}, but lgg.download.sha256 is {sha256}; {remedy}")
+        raise BadInput(f"{what or path}: its sha256 is {found}, but lgg.download.sha256 is {sha256}; {remedy}")
 
 
 def main(*, archive: Path) -> None:
-    """Put the LGG archive in place: a synthetic sample, the data set on Kaggle, or an archive at hand.
+    """Put the LGG archive in place: a synthetic sample, the data set on Kaggle, or an archive or a folder at hand.
 
     Parameters: lgg.download in params.yaml. Kaggle needs a token (KAGGLE_API_TOKEN or ~/.kaggle/access_token); an
     interrupted download is continued by the next run.

@@ -1,8 +1,11 @@
-"""The tables that the stages of the LGG pipeline hand on: slices.csv, split.csv and weights.csv.
+"""The tables that the stages of the LGG pipeline hand on: slices.csv, patients.csv, split.csv and weights.csv.
 
-slices.csv   slice,patient,institution,number,tumour_px   `slice` is the row of images.npy and masks.npy
-split.csv    patient,subset                               `subset` is train or validation
-weights.csv  slice,weight                                 training slices only; the weights sum to 1
+slices.csv    slice,patient,institution,number,tumour_px   `slice` is the row of images.npy and masks.npy
+patients.csv  patient,institution,height,width,row_mm,column_mm,slice_mm,missing
+              height and width of a slice of the scan, in px; mm between rows, columns and slices, empty where unknown;
+              the sequences that FLAIR stands in for: pre and post, with a space between
+split.csv     patient,subset                               `subset` is train or validation
+weights.csv   slice,weight                                 training slices only; the weights sum to 1
 """
 
 import math
@@ -17,6 +20,12 @@ from stages.errors import BadInput
 
 Subset = Literal["train", "validation"]
 SLICES = {"slice": "int64", "patient": "str", "institution": "str", "number": "int64", "tumour_px": "int64"}
+SPACING = ("row_mm", "column_mm", "slice_mm")
+PATIENTS = {
+    "patient": "str", "institution": "str", "height": "int64", "width": "int64", **dict.fromkeys(SPACING, "float64"),
+    "missing": "str",
+}  # fmt: skip
+MISSING = ("", "pre", "post", "pre post")
 SPLIT = {"patient": "str", "subset": "str"}
 WEIGHTS = {"slice": "int64", "weight": "float64"}
 
@@ -31,6 +40,25 @@ def read_slices(path: Path) -> pd.DataFrame:
     _require(path, np.array_equal(table["slice"], np.arange(len(table))), "column slice does not count 0, 1, 2 ...")
     _require(path, not table.duplicated(["patient", "number"]).any(), "a slice of a patient stands there twice")
     _require(path, bool((table["tumour_px"] >= 0).all()), "column tumour_px has a negative number")
+    return table
+
+
+def read_patients(path: Path) -> pd.DataFrame:
+    """One row a patient, in the order of the arrays; mm are nan where nobody knows them.
+
+    Raises:
+        BadInput: no such file, no such table, a patient twice, a size or spacing that is not positive, a spacing known
+            in part, or another missing sequence than pre and post.
+    """
+    table = _read(path, PATIENTS)
+    spacing = table[list(SPACING)]
+    _require(path, table["patient"].is_unique, "a patient stands there twice")
+    _require(path, bool((table[["height", "width"]] > 0).all(axis=None)), "a height or width is not positive")
+    _require(
+        path, bool(((spacing > 0) & np.isfinite(spacing) | spacing.isna()).all(axis=None)), "a spacing is no length"
+    )
+    _require(path, bool(spacing.isna().sum(axis=1).isin([0, 3]).all()), "a spacing is known in part")
+    _require(path, bool(table["missing"].isin(MISSING).all()), "column missing has more than pre and post")
     return table
 
 
@@ -82,6 +110,8 @@ def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:
         text = pd.read_csv(path, dtype="str", keep_default_na=False)
         if list(text.columns) != list(columns):
             raise ValueError(f"its columns are {', '.join(text.columns)}")
+        numbers = [name for name in SPACING if name in columns]
+        text[numbers] = text[numbers].replace("", "nan")  # unknown; an empty cell of any other number is an error
         table = text.astype(columns)
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; run dvc repro") from None

@@ -11,6 +11,7 @@ NO_MODULES = {  # tests of several modules, and of what others promise
     "tests/gliaflow/core/test_random_schedules.py",
     "tests/gliaflow/test_contract.py",
     "tests/gliaflow/workspace/test_conformance.py",
+    "tests/stages/lgg/test_own_data.py",
     "tests/stages/test_kills.py",
     "tests/stages/test_repro.py",
     "tests/stages/test_sources.py",

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from stages.lgg.tables import read_patients, read_split
 from stages.mnist.digits import read_digits
+from tests.stages.lgg import folders
 from tests.support.clones import Clone
 
 
@@ -59,6 +62,41 @@ def test_an_archive_at_the_root_which_git_does_not_know(clone: Clone) -> None:
         mine.write_bytes(archive(content))
         assert clone.repro("lgg-download") == ["lgg-download"]
     assert mine.name not in clone.run("git", "status", "--porcelain").stdout
+
+
+def test_another_file_in_a_folder_of_patients(clone: Clone, tmp_path: Path) -> None:
+    mine, placed = folders.write(tmp_path / "patients", folders.bids()), clone.root / "data/lgg/archive.zip"
+    clone.set(lgg__download__source=str(mine))
+    assert clone.repro("lgg-download") == ["lgg-download"]
+    before = placed.read_bytes()
+    assert clone.repro("lgg-download") == []
+    mask = "derivatives/lesions/sub-001/anat/sub-001_label-lesion_mask.nii.gz"
+    folders.write(mine, {mask: folders.nifti(folders.lesion(2))})
+    assert "modified" in clone.run("dvc", "status", "lgg-download").stdout
+    assert clone.repro("lgg-download") == ["lgg-download"]
+    assert placed.read_bytes() != before
+    folders.write(mine, folders.bids())
+    assert clone.repro("lgg-download") == []  # restored
+    assert placed.read_bytes() == before
+
+
+@pytest.mark.training
+def test_a_folder_of_patients_becomes_a_table_of_metrics(clone: Clone, tmp_path: Path) -> None:
+    """Five NIfTI patients, and not a line of code."""
+    mine = folders.write(tmp_path / "patients", folders.bids())
+    clone.set(
+        lgg__download__source=str(mine), lgg__pack__side=16, lgg__split__validation=2, lgg__train__epochs=1,
+        lgg__train__network__width=8, lgg__train__network__depth=3, lgg__train__threads=1, lgg__evaluate__threads=1,
+    )  # fmt: skip
+    assert clone.repro("lgg-evaluate")[-1] == "lgg-evaluate"
+    scored = pd.read_csv(clone.root / "results/lgg/patients.csv", dtype={"patient": "str"})
+    validation = read_split(clone.root / "data/lgg/split.csv").query("subset == 'validation'")["patient"]
+    assert sorted(scored["patient"]) == sorted(validation)
+    assert len(validation) == 2
+    table = read_patients(clone.root / "data/lgg/patients.csv")
+    assert table["patient"].tolist() == [f"sub-{number:03}" for number in range(1, 6)]
+    assert table["missing"].tolist() == ["", "", "post", "pre post", ""]
+    assert table["slice_mm"].tolist() == [5.0] * 5
 
 
 def test_another_file_in_the_same_folder(clone: Clone, tmp_path: Path) -> None:

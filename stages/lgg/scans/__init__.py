@@ -1,1 +1,1 @@
-"""Reading the archive: its directory, the pixels of its files, and their size."""
+"""Reading the archive: its directory, its patients slice by slice, and their values and size."""

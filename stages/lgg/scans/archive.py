@@ -1,14 +1,12 @@
-"""The archive of the LGG slices, read in place: its directory is checked first, then each file as it is read.
+"""The archive of all patients, read in place: its directory is checked first, then each file as it is read.
 
-kaggle_3m/<patient>/<patient>_<number>.tif         a slice; the numbers of a patient run 1..N
-kaggle_3m/<patient>/<patient>_<number>_mask.tif    its mask
-lgg-mri-segmentation/kaggle_3m/...                 the same once more, a packaging error: compared and dropped
+What its files are called says whose they are: see stages.lgg.layouts. Kaggle's archive holds everything a second time:
+lgg-mri-segmentation/kaggle_3m/... is a packaging error, compared and dropped.
 """
 
-import re
 import struct
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,32 +17,22 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from numpy.typing import NDArray
 
 from stages.errors import BadInput, bad_input
-from stages.lgg.scans.tiff import read_tiff
+from stages.lgg.formats.png import read_png
+from stages.lgg.formats.tiff import read_tiff
+from stages.lgg.layouts.patients import Layout, Patient
+from stages.lgg.layouts.pictures import DUPLICATE, KAGGLE
+from stages.lgg.layouts.recognise import ESCAPE, NOISE, recognise
+from stages.lgg.layouts.table import NIFTI
 
-ROOT = "kaggle_3m/"
-DUPLICATE = "lgg-mri-segmentation/kaggle_3m/"
 FILE_BYTES = 2**24
 """More than any slice takes unpacked (2,048 × 2,048 × 3 bytes would fit); a file that claims more is a zip bomb."""
+VOLUME_BYTES = 2**31
+"""Of a NIfTI file."""
 
-TIFF_NAME = re.compile(r"kaggle_3m/(TCGA_[A-Z0-9]{2}_[A-Z0-9]{4}_[0-9]{8})/\1_([1-9][0-9]{0,3})(_mask)?\.tif")
-ESCAPE = re.compile(r"^$|^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\\|\0")
-NOISE = re.compile(r"(^|/)(__MACOSX/|\.)")
 ENCRYPTED = 0x1
 END_RECORD = b"PK\5\6"
 END_BYTES = 22 + 0xFFFF  # the end record and the longest comment behind it
 IN_ZIP64 = 0xFFFF  # an end record with this count leaves it to the larger record of ZIP64
-
-Key = tuple[str, int]  # patient, number
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A slice and its mask, where they lie in the archive."""
-
-    patient: str
-    number: int
-    image: ZipInfo
-    mask: ZipInfo
 
 
 @dataclass(frozen=True)
@@ -53,32 +41,35 @@ class Archive:
 
     path: Path
     zip_file: ZipFile
-    slices: tuple[Slice, ...]
-    """By patient, then number."""
+    patients: tuple[Patient, ...]
+    """By name; their files are there, and of a size that can be."""
     duplicates: int
     """Files dropped, each of its original's size and CRC-32."""
 
-    def pixels(self, file: ZipInfo) -> NDArray[Any]:
-        """The TIFF `file` as an array, (H W) or (H W C); from any thread.
+    def pixels(self, name: str) -> NDArray[Any]:
+        """The TIFF or PNG called `name` as an array, (H W) or (H W C); from any thread.
 
         Raises:
-            BadInput: it is damaged or no TIFF; the message names the file, not the archive.
+            BadInput: it is damaged or no such picture; the message names the file, not the archive.
         """
-        return read_tiff(self._read(file), file.filename, FILE_BYTES)
+        read = read_png if name.endswith(".png") else read_tiff
+        return read(self.read(name), name, FILE_BYTES)
+
+    def read(self, name: str) -> bytes:
+        """The whole file called `name`; from any thread.
+
+        Raises:
+            BadInput: it is damaged; the message names the file, not the archive.
+        """
+        return _read(self.zip_file, self.zip_file.getinfo(name))
+
+    def head(self, name: str, count: int) -> bytes:
+        """The first `count` bytes of it, or fewer if it has no more; raises as `read`."""
+        return _read(self.zip_file, self.zip_file.getinfo(name), count)
 
     def unsound(self, problems: list[str]) -> BadInput:
         """`problems` found in its files as one error."""
         return _unsound(self.path, problems)
-
-    def _read(self, file: ZipInfo) -> bytes:
-        try:
-            with self.zip_file.open(file) as stream:
-                content = stream.read(file.file_size)  # bounded by the checked size, whatever it would unpack to
-        except (BadZipFile, NotImplementedError, OverflowError, ValueError, EOFError, zlib.error) as error:
-            raise BadInput(f"{file.filename} is damaged: {str(error) or 'it ends early'}") from None
-        if len(content) != file.file_size:
-            raise BadInput(f"{file.filename} is damaged: it has {len(content)} bytes of {file.file_size}")
-        return content
 
 
 @contextmanager
@@ -106,29 +97,36 @@ def _catalogue(path: Path, zip_file: ZipFile) -> Archive:
         if not entry.filename.endswith("/") and not NOISE.search(entry.filename)  # is_dir() fails on an empty name
     }
     copies = {name: file for name, file in files.items() if name.startswith(DUPLICATE)}
-    tiffs = [file for name, file in files.items() if name.lower().endswith((".tif", ".tiff")) and name not in copies]
-    images, masks = _pairs(tiffs)
+    layout = _layout(zip_file, {name: file for name, file in files.items() if name not in copies})
     problems = [
         *_lost(path, entries),
         *_unsafe(entries),
-        *_unreadable(tiffs),
+        *_unreadable(files[name] for name in layout.files),
         *_differing(copies, files),
-        *_incomplete(images, masks),
+        *layout.problems,
     ]
     if problems:
         raise _unsound(path, problems)
-    slices = tuple(Slice(*key, images[key], masks[key]) for key in sorted(images))
-    return Archive(path, zip_file, slices, len(copies))
+    return Archive(path, zip_file, layout.patients, len(copies))
 
 
-def _pairs(tiffs: Iterable[ZipInfo]) -> tuple[dict[Key, ZipInfo], dict[Key, ZipInfo]]:
-    images: dict[Key, ZipInfo] = {}
-    masks: dict[Key, ZipInfo] = {}
-    for file in tiffs:
-        if match := TIFF_NAME.fullmatch(file.filename):
-            patient, number, mask = match.groups()
-            (masks if mask else images)[patient, int(number)] = file
-    return images, masks
+def _layout(zip_file: ZipFile, files: Mapping[str, ZipInfo]) -> Layout:
+    try:
+        return recognise(files.keys(), lambda name: _read(zip_file, files[name], FILE_BYTES))
+    except BadInput as error:  # a table that cannot be read
+        return Layout(problems=[str(error)])
+
+
+def _read(zip_file: ZipFile, file: ZipInfo, most: int | None = None) -> bytes:
+    wanted = file.file_size if most is None else min(file.file_size, most)
+    try:
+        with zip_file.open(file) as stream:
+            content = stream.read(wanted)  # bounded by the checked size, whatever it would unpack to
+    except (BadZipFile, RuntimeError, OverflowError, ValueError, EOFError, zlib.error) as error:
+        raise BadInput(f"{file.filename} is damaged: {str(error) or 'it ends early'}") from None
+    if len(content) != wanted:
+        raise BadInput(f"{file.filename} is damaged: it has {len(content)} bytes of {file.file_size}")
+    return content
 
 
 def _lost(path: Path, entries: Sequence[ZipInfo]) -> Iterator[str]:
@@ -147,40 +145,27 @@ def _unsafe(entries: Iterable[ZipInfo]) -> Iterator[str]:
     yield from (f"{name!r} stands in it {times} times" for name, times in names.items() if times > 1)
 
 
-def _unreadable(tiffs: Iterable[ZipInfo]) -> Iterator[str]:
-    for file in tiffs:
-        if not TIFF_NAME.fullmatch(file.filename):
-            yield f"{file.filename!r} is not named kaggle_3m/<patient>/<patient>_<number>.tif or ..._mask.tif"
-        elif file.flag_bits & ENCRYPTED:
+def _unreadable(used: Iterable[ZipInfo]) -> Iterator[str]:
+    for file in used:
+        volume = file.filename.endswith(NIFTI)
+        what, most = ("volume", VOLUME_BYTES) if volume else ("slice", FILE_BYTES)
+        if file.flag_bits & ENCRYPTED:
             yield f"{file.filename} is encrypted"
         elif file.compress_type not in {ZIP_STORED, ZIP_DEFLATED}:
             yield f"{file.filename} is compressed by method {file.compress_type}; only deflate is read"
         elif file.header_offset < 0:
             yield f"{file.filename} would lie before the archive's first byte"
-        elif file.file_size > FILE_BYTES:
-            yield f"{file.filename} claims {file.file_size} bytes; a slice has at most {FILE_BYTES}"
+        elif file.file_size > most:
+            yield f"{file.filename} claims {file.file_size} bytes; a {what} has at most {most}"
 
 
 def _differing(copies: Mapping[str, ZipInfo], files: Mapping[str, ZipInfo]) -> Iterator[str]:
     for name, copy in copies.items():
-        original = files.get(ROOT + name.removeprefix(DUPLICATE))
+        original = files.get(KAGGLE + name.removeprefix(DUPLICATE))
         if original is None:
-            yield f"{name!r} duplicates no file of {ROOT}"
+            yield f"{name!r} duplicates no file of {KAGGLE}"
         elif (copy.CRC, copy.file_size) != (original.CRC, original.file_size):
-            yield f"{name!r} differs from the file of {ROOT} that it duplicates"
-
-
-def _incomplete(images: Mapping[Key, ZipInfo], masks: Mapping[Key, ZipInfo]) -> Iterator[str]:
-    numbers: dict[str, set[int]] = defaultdict(set)
-    for patient, number in sorted(images.keys() | masks.keys()):
-        numbers[patient].add(number)
-        if (patient, number) not in images or (patient, number) not in masks:
-            yield f"{patient}_{number} has no {'mask' if (patient, number) in images else 'image'}"
-    for patient, found in numbers.items():
-        if gaps := set(range(1, max(found))) - found:
-            yield f"{patient} has slices up to {max(found)}, but none numbered {min(gaps)}"
-    if not numbers:
-        yield f"no slice of any patient in {ROOT}"
+            yield f"{name!r} differs from the file of {KAGGLE} that it duplicates"
 
 
 def _unsound(path: Path, problems: list[str]) -> BadInput:

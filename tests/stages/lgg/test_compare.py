@@ -164,3 +164,14 @@ def test_folders_that_are_not_there_or_hold_no_table() -> None:
         (folder / "slices.csv").unlink()
     with pytest.raises(BadInput, match=r"^old and new: no slices\.csv in either; give two folders"):
         main(Path("old"), Path("new"))
+
+
+def test_other_files_of_the_stage(lines: Lines) -> None:
+    """Masks on the grid of a scan may differ where the packed ones do not."""
+    for folder, content in ((OLD, b"1"), (NEW, b"2")):
+        (folder / "truth.npz").write_bytes(content)
+        (folder / "patients.csv").write_bytes(b"the same")
+    assert lines() == ["patients and slices: the same", "truth.npz: not the same"]
+    (OLD / "patients.csv").unlink()
+    (NEW / "truth.npz").write_bytes(b"1")
+    assert lines() == ["patients and slices: the same", "patients.csv: only in the new version"]

@@ -1,5 +1,6 @@
 """Stage lgg-download against a loopback Kaggle, reached through Kaggle's real client, and against files at hand."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,11 @@ import pytest
 
 from stages.errors import BadInput, BadParameters, Refused
 from stages.lgg.download import DownloadParams, place_archive
+from stages.lgg.layouts.pictures import DUPLICATE
+from stages.lgg.layouts.recognise import recognise
+from stages.lgg.scans.archive import open_archive
 from stages.params import load
+from tests.stages.lgg import archives, folders
 from tests.stages.lgg.downloads import ARCHIVE, BODY, STATE, SUM, arrived, fails, kept, params, place
 from tests.stages.lgg.kaggle_server import TOKEN, USER, Cut, Kaggle
 from tests.support.patience import PATIENCE
@@ -60,11 +65,12 @@ def test_an_archive_at_hand_is_copied(tmp_path: Path) -> None:
 
 def test_archives_at_hand_that_will_not_do(tmp_path: Path) -> None:
     missing, text, mine = tmp_path / "missing.zip", tmp_path / "text.zip", tmp_path / "mine.zip"
+    (tmp_path / "empty").mkdir()
     text.write_text("no zip")
     mine.write_bytes(BODY)
     bad: list[tuple[Path, str | None, str]] = [
         (missing, None, "missing.zip: no such file; set lgg.download.source to sample, kaggle or"),
-        (tmp_path, None, "no such file"),
+        (tmp_path / "empty", None, r"empty \(lgg.download.source\): no slice of any patient"),
         (text, None, "text.zip: not a zip archive"),
         (mine, ANOTHER_SUM, f"its sha256 is {SUM}, but lgg.download.sha256 is {ANOTHER_SUM}"),
     ]
@@ -80,6 +86,59 @@ def test_the_output_cannot_be_its_own_source() -> None:
     with pytest.raises(BadInput, match="the output itself"):
         place_archive(params(str(ARCHIVE)), ARCHIVE)
     assert ARCHIVE.read_bytes() == BODY
+
+
+# A folder at hand
+
+
+@pytest.mark.parametrize(
+    "files", [folders.bids(), folders.nnunet(), archives.sound(), archives.doubled(archives.sound())], ids=list("bnkd")
+)
+def test_a_folder_at_hand_is_an_archive(tmp_path: Path, files: dict[str, bytes]) -> None:
+    mine = folders.write(tmp_path / "mine", files)
+    place_archive(params(str(mine)), ARCHIVE)
+    first = ARCHIVE.read_bytes()
+    with open_archive(ARCHIVE) as archive:
+        once = {name: content for name, content in files.items() if not name.startswith(DUPLICATE)}
+        assert archive.patients == recognise(once, once.__getitem__).patients
+        names = {name for patient in archive.patients for name in patient.files}
+        assert {name: archive.read(name) for name in names} == {name: (mine / name).read_bytes() for name in names}
+    place_archive(
+        params(str(folders.write(tmp_path / "copy", files)), sha256=hashlib.sha256(first).hexdigest()), ARCHIVE
+    )
+    assert ARCHIVE.read_bytes() == first
+
+
+def test_what_is_left_out_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    place_archive(params(str(folders.write(tmp_path / "mine", folders.nnunet()))), ARCHIVE)
+    assert capfd.readouterr().out == (
+        "left out 2 of 11 files, which are no sequence or mask, such as imagesTr/BRATS_001_0003.nii.gz\n"
+    )
+
+
+def test_folders_at_hand_that_will_not_do(tmp_path: Path) -> None:
+    files = folders.bids()
+    del files["sub-002/anat/sub-002_FLAIR.nii.gz"], files["sub-003/anat/sub-003_FLAIR.nii.gz"]
+    mine = folders.write(tmp_path / "mine", files)
+    with pytest.raises(BadInput) as caught:
+        place_archive(params(str(mine)), ARCHIVE)
+    assert str(caught.value).splitlines() == [
+        f"{mine} (lgg.download.source): 2 problems",
+        "  - sub-002 has no FLAIR",
+        "  - sub-003 has no FLAIR",
+    ]
+    sound = folders.write(tmp_path / "sound", folders.bids())
+    with pytest.raises(
+        BadInput, match=f"{sound} as an archive: its sha256 is .*, but lgg.download.sha256 is {ANOTHER_SUM}"
+    ):
+        place_archive(params(str(sound), sha256=ANOTHER_SUM), ARCHIVE)
+    assert list(ARCHIVE.parent.iterdir()) == []
+
+
+def test_the_output_cannot_lie_in_its_source() -> None:
+    folders.write(Path("data"), folders.bids())
+    with pytest.raises(BadInput, match=r"the output data/lgg/archive\.zip would lie in it"):
+        place_archive(params("data"), ARCHIVE)
 
 
 # Parameters

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -19,10 +20,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stages.errors import BadInput, BadParameters
-from stages.lgg.pack import PackParams, main, pack
+from stages.lgg.formats.tiff import plain_pixels
+from stages.lgg.pack import PackParams, main, measure, pack
 from stages.lgg.scans.archive import open_archive
-from stages.lgg.scans.tiff import plain_pixels
-from stages.lgg.tables import read_slices
+from stages.lgg.tables import read_patients, read_slices
+from stages.lgg.truth import open_truth, write_truth
 from stages.params import load
 from tests.stages.lgg import archives
 from tests.stages.lgg.archives import COUNTS, Files
@@ -39,7 +41,7 @@ MASK = f"kaggle_3m/{SECOND}/{SECOND}_7_mask.tif"
 KEYS = [(patient, number) for patient, count in COUNTS.items() for number in range(1, count + 1)]
 IMAGES = np.stack([archives.image(*key) for key in KEYS])
 MASKS = np.stack([archives.mask(number) for _, number in KEYS]) // 255
-OUTPUTS = ("images.npy", "masks.npy", "slices.csv")
+OUTPUTS = ("images.npy", "masks.npy", "slices.csv", "patients.csv", "truth.npz")
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run_main(files: Files | bytes | None = None, *, path: Path = Path("archive.zip")) -> None:
     if files is not None:
         path.write_bytes(files if isinstance(files, bytes) else archives.zipped(files.items()))
-    main(path, images=Path("images.npy"), masks=Path("masks.npy"), slices=Path("slices.csv"))
+    main(path, **{Path(name).stem: Path(name) for name in OUTPUTS})
 
 
 def outputs() -> tuple[Pixels, Pixels, str]:
@@ -84,6 +86,91 @@ def test_every_pixel_and_the_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_the_patients_and_their_masks_as_they_were() -> None:
+    run_main(archives.sound())
+    assert Path("patients.csv").read_text().splitlines() == [
+        "patient,institution,height,width,row_mm,column_mm,slice_mm,missing",
+        *(f"{patient},{patient[5:7]},16,16,,,," for patient in COUNTS),
+    ]
+    truth = open_truth(Path("truth.npz"), read_patients(Path("patients.csv")))
+    assert np.array_equal(np.concatenate(list(truth.values())), MASKS == 1)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_sequence_that_is_flair_throughout_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    files = archives.sound()
+    for (patient, number), image in zip(KEYS, IMAGES, strict=True):
+        channels = {FIRST: [1, 1, 1], SECOND: [0, 1, 1]}.get(patient, [0, 1, 2])
+        if (patient, number) != (FIRST, 1):
+            files[f"kaggle_3m/{patient}/{patient}_{number}.tif"] = archives.tiff(
+                np.ascontiguousarray(image[..., channels])
+            )
+    run_main(files)
+    assert read_patients(Path("patients.csv"))["missing"].tolist() == ["", "post", ""]  # in all slices but one is not
+    first = f"kaggle_3m/{FIRST}/{FIRST}_1.tif"
+    run_main(files | {first: archives.tiff(np.ascontiguousarray(archives.image(FIRST, 1)[..., [1, 1, 1]]))})
+    assert read_patients(Path("patients.csv"))["missing"].tolist() == ["pre post", "post", ""]
+    told = "FLAIR stands in for sequences that are missing: pre-contrast of 1 and post-contrast of 2 patients"
+    assert capsys.readouterr().out.splitlines()[-2] == told
+
+
+def mixed() -> Files:
+    """Patients of three sizes, none of which is that of another."""
+    files = archives.sound({FIRST: 2}, size=16) | archives.sound({SECOND: 3}, size=32)
+    for number in (1, 2):
+        stem = f"kaggle_3m/{THIRD}/{THIRD}_{number}"
+        files[f"{stem}.tif"] = archives.tiff(archives.image(THIRD, number, 24)[:20])
+        files[f"{stem}_mask.tif"] = archives.tiff(archives.mask(100, 24)[:20])
+    return files
+
+
+@pytest.mark.usefixtures("folder")
+def test_mixed_sizes_need_a_side() -> None:
+    Path("archive.zip").write_bytes(archives.zipped(mixed().items()))
+    with pytest.raises(BadParameters) as caught:
+        run_main()
+    assert str(caught.value) == (
+        f"params.yaml: lgg.pack.side is null, but slices are from 16 px ({FIRST}) to 32 px ({SECOND}) a side; "
+        "set it to the side to resize all to, in px"
+    )
+    assert sorted(path.name for path in Path().iterdir()) == ["archive.zip", "params.yaml"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_mixed_sizes_are_resized_to_a_side() -> None:
+    """They were refused with a side as well."""
+    Path("params.yaml").write_text("lgg: {pack: {side: 16}}\n", encoding="utf-8")
+    run_main(mixed())
+    images, masks, _ = outputs()
+    assert np.array_equal(images[:2], IMAGES[:2])
+    halved = archives.image(SECOND, 1, 32).reshape(16, 2, 16, 2, 3).sum((1, 3), dtype=np.int64)
+    assert np.array_equal(images[2], (halved + 2) // 4)
+    assert not images[5, 0].any()  # of 24 px two above are padding, of 16 one and a third
+    assert images[5, 2:14].all(axis=-1).mean() > 0.9
+    table = read_patients(Path("patients.csv"))
+    assert list(zip(table["height"].tolist(), table["width"].tolist(), strict=True)) == [(16, 16), (32, 32), (20, 24)]
+    truth = open_truth(Path("truth.npz"), table)
+    assert np.array_equal(truth[THIRD], np.stack([archives.mask(100, 24)[:20] == 255] * 2))
+    assert masks[5].sum() == pytest.approx(99 * (16 / 24) ** 2, abs=8)
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_inverted_mask_is_refused() -> None:
+    """1,000 pixels of tumour became 64,536."""
+    mask = np.zeros((256, 256), np.uint8)
+    mask.flat[:1000] = 255
+    stem = f"kaggle_3m/{FIRST}/{FIRST}_1"
+    inverted = archives.tiff(255 - mask).replace(struct.pack("<HHII", 262, 3, 1, 1), struct.pack("<HHII", 262, 3, 1, 0))
+    assert np.array_equal(tifffile.imread(io.BytesIO(inverted)), 255 - mask)
+    files = {f"{stem}.tif": archives.tiff(archives.image(FIRST, 1, 256)), f"{stem}_mask.tif": inverted}
+    (only,) = problems(files)
+    assert only == (
+        f"{stem}_mask.tif is no TIFF that can be read: it says that 0 is white, so what is tumour may be background; "
+        "save it with 0 as black"
+    )
+
+
+@pytest.mark.usefixtures("folder")
 def test_order_directories_and_noise_do_not_change_a_bit(capsys: pytest.CaptureFixture[str]) -> None:
     files = archives.sound()
     run_main(files)
@@ -104,12 +191,14 @@ def tifffile_bytes(pixels: NDArray[Any], **options: Any) -> bytes:
     "options",
     [
         {"compression": "zlib"},
+        {"compression": "lzw"},
+        {"compression": "lzw", "predictor": True},
         {"compression": "zlib", "predictor": True},
         {"tile": (16, 16)},
         {"byteorder": ">"},
         {"bigtiff": True},
         {"rowsperstrip": 3},
-        {"planarconfig": "contig", "photometric": "rgb"},
+        {"planarconfig": "contig"},
         {"metadata": None, "software": False, "resolution": (2.0, 2.0)},
     ],
 )
@@ -129,9 +218,9 @@ def packed(folder: Path, image: Pixels, mask: Pixels, size: int) -> tuple[Pixels
     path = folder / "one.zip"
     archives.write(path, {f"{stem}.tif": archives.tiff(image), f"{stem}_mask.tif": archives.tiff(mask)})
     images, masks = np.empty((1, size, size, 3), np.uint8), np.empty((1, size, size), np.uint8)
-    with open_archive(path) as archive:
-        table = pack(archive, len(image), images, masks, threads=1)
-    return images[0], masks[0], table["tumour_px"].item()
+    with open_archive(path) as archive, write_truth(folder / "truth.npz") as truth:
+        pack(archive, measure(archive), images, masks, truth, threads=1)
+    return images[0], masks[0], int(np.count_nonzero(masks[0]))
 
 
 def grey(rows: list[list[int]]) -> Pixels:
@@ -206,12 +295,19 @@ def test_all_bad_files_are_named_at_once() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_the_shape_is_that_of_the_first_sound_slice() -> None:
-    first = f"kaggle_3m/{FIRST}/{FIRST}_1.tif"
+    first, second = (f"kaggle_3m/{FIRST}/{FIRST}_{number}" for number in (1, 2))
     wide = archives.tiff(archives.image(FIRST, 1)[:12])
-    assert problems(archives.sound() | {first: wide}) == [f"{first} is 12×16×3 uint8, not 16×16×3 uint8"]
+    assert problems(archives.sound() | {f"{second}.tif": wide}) == [f"{second}.tif is 12×16×3 uint8, not 16×16×3 uint8"]
+    assert problems(archives.sound() | {f"{first}.tif": b"", f"{second}.tif": wide}) == [
+        f"{first}.tif is no TIFF that can be read: it does not begin as one",
+        f"{first}_mask.tif is 16×16 uint8, not 12×16 uint8",
+        f"{second}_mask.tif is 16×16 uint8, not 12×16 uint8",
+    ]
     files = archives.sound({FIRST: 2})
-    slices = {name: wide for name in files if name.endswith(("_1.tif", "_2.tif"))}
-    assert problems(files | slices) == [f"{name} is 12×16×3 uint8, not 12×12×3 uint8" for name in slices]
+    grey = {name: archives.tiff(archives.mask(2)) for name in files if name.endswith(("_1.tif", "_2.tif"))}
+    assert problems(files | grey) == [
+        f"{name} is 16×16 uint8, not H×W×3 of uint8 or uint16, up to 2364 px" for name in grey
+    ]
 
 
 @pytest.mark.usefixtures("folder")
@@ -235,8 +331,8 @@ def test_a_damaged_archive_is_refused_or_gives_the_same_slices(
     path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
     images, masks = np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 16, 16), np.uint8)
     try:
-        with open_archive(path) as archive:
-            pack(archive, 16, images, masks, threads=1)
+        with open_archive(path) as archive, write_truth(path.with_suffix(".npz")) as truth:
+            pack(archive, measure(archive), images, masks, truth, threads=1)
     except BadInput:
         return
     assert np.array_equal(images, IMAGES[:2])
@@ -321,8 +417,8 @@ REAL_TREE = pytest.mark.skipif("GLIAFLOW_LGG_TREE" not in os.environ, reason="GL
 @REAL_ZIP
 def test_real_tiffs_need_no_decoder() -> None:
     with open_archive(Path(os.environ["GLIAFLOW_LGG_ZIP"])) as archive:
-        for file in (archive.slices[0].image, archive.slices[0].mask):
-            assert plain_pixels(archive._read(file)) is not None
+        for name in archive.patients[0].files:
+            assert plain_pixels(archive.read(name)) is not None
 
 
 @REAL_ZIP

@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from stages.errors import BadInput
+from stages.lgg.layouts.patients import Stack
 from stages.lgg.scans.archive import FILE_BYTES, open_archive
 from tests.stages.lgg import archives
 from tests.stages.lgg.archives import COUNTS, Files
@@ -51,13 +52,20 @@ def test_slices_are_listed_by_patient_and_number_and_copies_counted(tmp_path: Pa
     path = tmp_path / "archive.zip"
     path.write_bytes(archives.zipped(reversed(files.items())))
     with open_archive(path) as archive:
-        found = [(scan.patient, scan.number) for scan in archive.slices]
-        assert found == [(patient, number) for patient, count in COUNTS.items() for number in range(1, count + 1)]
+        found = [
+            (patient.patient, name) for patient in archive.patients for name in patient.files if "mask" not in name
+        ]
+        assert found == [
+            (patient, f"kaggle_3m/{patient}/{patient}_{number}.tif")
+            for patient, count in COUNTS.items()
+            for number in range(1, count + 1)
+        ]
         assert archive.duplicates == len(files) / 2
-        scan = archive.slices[8]
-        assert (scan.image.filename, scan.mask.filename) == (SLICE, MASK)
-        assert np.array_equal(archive.pixels(scan.image), archives.image(SECOND, 7))
-        assert np.array_equal(archive.pixels(scan.mask), archives.mask(7))
+        second = archive.patients[1]
+        assert isinstance(second, Stack)
+        assert (second.images[6], second.masks[6]) == (SLICE, MASK)
+        assert np.array_equal(archive.pixels(SLICE), archives.image(SECOND, 7))
+        assert np.array_equal(archive.pixels(MASK), archives.mask(7))
 
 
 def test_directory_entries_noise_and_other_files_are_passed_over(tmp_path: Path) -> None:
@@ -71,7 +79,7 @@ def test_directory_entries_noise_and_other_files_are_passed_over(tmp_path: Path)
         f"kaggle_3m/{FIRST}/notes.txt": b"x",
     }
     with open_archive(archives.write(tmp_path / "archive.zip", noise | archives.sound())) as archive:
-        assert len(archive.slices) == sum(COUNTS.values())
+        assert [patient.patient for patient in archive.patients] == list(COUNTS)
         assert archive.duplicates == 0
 
 
@@ -98,7 +106,19 @@ def test_a_path_that_leaves_the_archive(tmp_path: Path, name: str) -> None:
 
 def test_two_dots_within_a_name_are_no_escape(tmp_path: Path) -> None:
     with open_archive(archives.write(tmp_path / "archive.zip", archives.sound() | {"kaggle_3m/a..b": b""})) as archive:
-        assert len(archive.slices) == sum(COUNTS.values())
+        assert [patient.patient for patient in archive.patients] == list(COUNTS)
+
+
+def test_patients_of_any_name(tmp_path: Path) -> None:
+    """They were refused, each with all its files, unless they were called as TCGA's."""
+    names = ["1", "Müller, Anna", "sub-001", "P_1"]
+    files = archives.sound(dict.fromkeys(names, 2))
+    with open_archive(archives.write(tmp_path / "archive.zip", files)) as archive:
+        assert [patient.patient for patient in archive.patients] == sorted(names)
+        assert {patient.institution for patient in archive.patients} == {"unknown"}
+    assert refused(tmp_path, files | {"kaggle_3m/a\nb/a\nb_1.tif": b"", "kaggle_3m/a\nb/a\nb_1_mask.tif": b""}) == [
+        "'a\\nb' is no name"
+    ]
 
 
 def test_the_same_name_twice(tmp_path: Path) -> None:
@@ -132,7 +152,8 @@ def test_gaps_in_the_numbers(tmp_path: Path) -> None:
         f"kaggle_3m/{FIRST}/{FIRST}_01.tif",
         f"kaggle_3m/{FIRST}/{FIRST}_3.TIF",
         f"kaggle_3m/{FIRST}/{FIRST}_3.tiff",
-        "kaggle_3m/patient/patient_1.tif",
+        "kaggle_3m/patient/another_1.tif",
+        "kaggle_3m/patient_1.tif",
         f"{FIRST}/{FIRST}_3.tif",
     ],
 )
@@ -187,7 +208,7 @@ def damaged(folder: Path, packed: bytes) -> str:
     """What is wrong with SLICE in an archive whose directory is sound."""
     (folder / "archive.zip").write_bytes(packed)
     with open_archive(folder / "archive.zip") as archive, pytest.raises(BadInput) as caught:
-        archive.pixels(archive.slices[8].image)
+        archive.pixels(SLICE)
     return str(caught.value)
 
 

@@ -1,0 +1,108 @@
+"""Patients whose sequences are volumes: their grid, then one slice after the other.
+
+Slices follow each other along the axis with the largest spacing, the last one if several have it. Within a slice, rows
+and columns are the other two, in the order of the file.
+
+X Y Z voxels of the file · S slices of H W px
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.errors import BadInput
+from stages.lgg.formats.nifti import HEAD_BYTES, Header, read_header, read_voxels
+from stages.lgg.layouts.patients import Volumes
+from stages.lgg.scans.archive import VOLUME_BYTES, Archive
+from stages.lgg.scans.values import MOST_PX, Grid, Mask, Pixels, noting, to_bytes, tumour, window
+
+APART = 0.1
+"""Voxels that the corners of two volumes of one patient may lie apart."""
+CLOSE = 0.01
+"""By how much of itself a spacing in a table may differ from that in a file."""
+WHICH_LABELS = "say which in a table patients.csv, with columns patient and labels, as `1 2 4`"
+
+
+def measure(archive: Archive, patient: Volumes, problems: list[str]) -> Grid | None:
+    """The grid of FLAIR, which all others must have; None adds to `problems` why not."""
+    try:
+        return _grid(archive, patient)
+    except BadInput as error:
+        problems.append(str(error))
+        return None
+
+
+def read(archive: Archive, patient: Volumes, grid: Grid, problems: list[str]) -> Iterator[tuple[Pixels, Mask]]:
+    """Slices and masks, (H W 3) and (H W), in order; none if a file is bad, which is added to `problems`."""
+    before = len(problems)
+    flair, pre, post = (_channel(archive, name, grid, problems) for name in (patient.flair, patient.pre, patient.post))
+    mask: Mask | None = None
+    with noting(problems):
+        mask = _mask(archive, patient, grid)
+    if mask is None or flair is None or len(problems) > before:
+        return
+    channels = [flair if channel is None else channel for channel in (pre, flair, post)]
+    for number in range(grid.slices):
+        yield np.stack([channel[number] for channel in channels], axis=-1), mask[number]
+
+
+def _grid(archive: Archive, patient: Volumes) -> Grid:
+    flair = _header(archive, patient.flair)
+    for name in patient.files:
+        _hold(_header(archive, name), name, flair, patient.flair)
+    mm = flair.spacing_mm
+    axis = max(range(3), key=lambda one: (round(mm[one], 3), one))
+    row, column = (one for one in range(3) if one != axis)
+    height, width = flair.shape[row], flair.shape[column]
+    if max(height, width) > MOST_PX:
+        raise BadInput(f"{patient.flair} has slices of {height} × {width} px; the most are {MOST_PX}")
+    stated = (mm[row], mm[column], mm[axis]) if flair.spacing_known else None
+    spacing = stated or patient.spacing_mm
+    if stated and patient.spacing_mm and not np.allclose(stated, patient.spacing_mm, rtol=CLOSE):
+        told, found = (" × ".join(map(str, one)) for one in (patient.spacing_mm, stated))
+        raise BadInput(
+            f"{patient.flair} has a spacing of {found} mm, but patients.csv says {told}; correct one of them"
+        )
+    return Grid(flair.shape[axis], height, width, spacing, axis=axis)
+
+
+def _header(archive: Archive, name: str) -> Header:
+    return read_header(archive.head(name, HEAD_BYTES), name)
+
+
+def _hold(header: Header, name: str, flair: Header, flair_name: str) -> None:
+    """Raise unless the volume has the grid of FLAIR."""
+    if header.shape != flair.shape:
+        found, wanted = ("×".join(map(str, one.shape)) for one in (header, flair))
+        raise BadInput(f"{name} is {found} voxels, and {flair_name} {wanted}; resample one to the other")
+    corners = np.array([[*place, 1] for place in np.ndindex(2, 2, 2)]) * [*flair.shape, 1]
+    apart = np.abs(corners @ (header.affine - flair.affine).T).max()
+    if apart > APART * min(flair.spacing_mm):
+        raise BadInput(f"{name} lies {apart:.3g} mm beside {flair_name}; resample one to the other")
+
+
+def _channel(archive: Archive, name: str | None, grid: Grid, problems: list[str]) -> Pixels | None:
+    """A sequence (S H W) in 8 bits: those of the file, or its range of values."""
+    if name is not None:
+        with noting(problems):
+            values = _slices(archive, name, grid)
+            if values.dtype == np.uint8:
+                return values
+            ends = window(values, name)
+            return np.stack([to_bytes(one, *ends) for one in values])
+    return None
+
+
+def _mask(archive: Archive, patient: Volumes, grid: Grid) -> Mask:
+    values = _slices(archive, patient.mask, grid)
+    try:
+        return tumour(values, patient.mask, patient.labels)[0]
+    except BadInput as error:
+        raise BadInput(f"{error}; {WHICH_LABELS}") from None
+
+
+def _slices(archive: Archive, name: str, grid: Grid) -> NDArray[Any]:
+    """(X Y Z) as (S H W)."""
+    return np.moveaxis(read_voxels(archive.read(name), name, VOLUME_BYTES), grid.axis, 0)
