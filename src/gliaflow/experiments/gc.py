@@ -124,7 +124,7 @@ class Collector:
             named |= in_repository(root, list(experiment_refs(root).values()))
         self._hashes = self._content(self._of_ours())[0]
         self._hashes -= self._content(named | self._of_workspace())[0]
-        if why := self._why_keep(self._content(self._checked_out())[1], bool(projects)):
+        if why := self._why_keep(self._content(self._linked())[1], bool(projects)):
             self._hashes = set()
             say(f"{why}, so data stays")
         self._there = self._remote(remote_name, say) if cloud and not why else {}
@@ -133,10 +133,10 @@ class Collector:
         """Why nobody knows what of the data others need; nothing if it is known.
 
         A folder of some commit whose listing is not here cannot be restored from this cache, whatever else lies in it.
-        But files of the workspace may be links into the cache.
+        But what stands in the workspace may be symbolic links into the cache.
         """
         if unknown:
-            return f"of {unknown} folders of the workspace the cache does not know the files (dvc fetch gets them)"
+            return f"{unknown} folders of links in the workspace are not known to the cache (dvc fetch gets them)"
         place = Path(self._here.legacy.path)
         if not projects and Path(self._repo.dvc_dir) not in place.parents:
             return f"other repositories may use the cache {place} (--projects names them)"
@@ -175,10 +175,11 @@ class Collector:
         stages = self._repo.index.stages
         return in_files({Path(one.path) for one in stages} | {Path(one.path).with_name(LOCK_FILE) for one in stages})
 
-    def _checked_out(self) -> set[str]:
-        """The hashes of all folders that stand in the workspace."""
-        outs = (out for out in self._repo.index.outs if out.hash_info and out.hash_info.isdir and out.exists)
-        return {str(out.hash_info.value) for out in outs}
+    def _linked(self) -> set[str]:
+        """The hashes of all folders that stand in the workspace with a symbolic link in them."""
+        outs = (out for out in self._repo.index.outs if out.protocol == "local" and out.hash_info)
+        folders = {str(out.hash_info.value): Path(out.fs_path) for out in outs if out.hash_info.isdir}
+        return {value for value, path in folders.items() if any(one.is_symlink() for one in path.rglob("*"))}
 
     def _content(self, hashes: Iterable[str]) -> tuple[set[str], int]:
         """These, and of folders all that lies in them; and how many folders are not in the cache, to be looked into."""

@@ -172,17 +172,27 @@ def test_a_cache_that_others_may_use_keeps_its_data(swept: Project) -> None:
     assert len(api.gc(swept.root, projects=[swept.root.parent / "third"]).places[0].objects) == 12
 
 
-def test_a_folder_of_the_workspace_that_nobody_can_look_into_keeps_all_data(swept: Project) -> None:
-    """Its files may be links into the cache."""
+@pytest.mark.parametrize("link", ["symlink", "hardlink", "copy"])
+def test_a_folder_of_the_workspace_that_nobody_can_look_into_keeps_its_files(swept: Project, link: str) -> None:
+    """If they are links into the cache, all data stays."""
+    swept.dvc("config", "--local", "cache.type", link)
+    swept.dvc("checkout", "-q", "--relink")
+    content = (swept.root / "d/in").read_bytes()
     listings = (swept.root / ".dvc/cache").rglob("*.dir")
     [listing] = [path for path in listings if path.name in _names_of_head(swept)]
     listing.unlink()
     said: list[str] = []
     found = api.gc(swept.root, say=said.append)
-    assert (len(found.experiments), found.places[0].objects) == (4, {})
-    assert said == [
-        "of 1 folders of the workspace the cache does not know the files (dvc fetch gets them), so data stays"
-    ]
+    assert (swept.root / "d/in").read_bytes() == content
+    assert len(found.experiments) == 4
+    if link == "symlink":
+        assert found.places[0].objects == {}
+        assert said == [
+            "1 folders of links in the workspace are not known to the cache (dvc fetch gets them), so data stays"
+        ]
+    else:
+        assert len(found.places[0].objects) == 12
+        assert said == []
 
 
 def test_a_folder_of_a_commit_that_is_only_on_the_remote_keeps_nothing_here(swept: Project) -> None:

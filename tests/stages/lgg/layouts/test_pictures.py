@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stages.lgg.layouts.pictures import KAGGLE, pictures
 
-NAMES = st.text(st.characters(exclude_characters="/", exclude_categories=("C",)), min_size=1, max_size=8)
+NAMES = st.text(st.characters(exclude_characters="/", exclude_categories=["C"]), min_size=1, max_size=8)
 ANNA = ["Anna B/Anna B_1.png", "Anna B/Anna B_1_mask.png", "Anna B/Anna B_2.tif", "Anna B/Anna B_2_mask.tif"]
 
 
