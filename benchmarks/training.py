@@ -79,6 +79,7 @@ def ours(folder: Path, precision: str, clock: Clock) -> None:
     from pydantic import TypeAdapter
 
     from stages.lgg import train as stage
+    from stages.lgg.tables import Subset
     from stages.lgg.unet.batches import make_exact
     from stages.lgg.weigh import weigh
 
@@ -96,9 +97,10 @@ def ours(folder: Path, precision: str, clock: Clock) -> None:
     make_exact(params.threads)
     images, masks = arrays(folder)
     patients = pd.read_csv(folder / "slices.csv", dtype=str)["patient"]
-    training, _ = stage.deal(images, masks, patients, params.scaling, torch.device("cpu"))
-    weights = weigh(masks.sum(axis=(1, 2), dtype=np.int64))
-    for _ in stage.train(training, weights, training, params, on_step=clock.step):
+    whole, weights = np.arange(len(images)), weigh(masks.sum(axis=(1, 2), dtype=np.int64))
+    chosen: dict[Subset, Any] = {"train": whole, "validation": whole}
+    sets = stage.deal(images, masks, patients, chosen, weights, params.scaling, torch.device("cpu"))
+    for _ in stage.train(sets.training, weights, sets.validation, params, on_step=clock.step):
         pass
 
 

@@ -26,10 +26,11 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
 from stages.lgg.arrays import Array, map_arrays
-from stages.lgg.inference.logits import Precision, logits_of, set_up
+from stages.lgg.inference.logits import logits_of, set_up
 from stages.lgg.inference.memory import within_memory
 from stages.lgg.scores.scoring import Scores, gather, score_stack
 from stages.lgg.tables import read_slices, read_split, rows
+from stages.lgg.unet.batches import Precision
 from stages.lgg.unet.checkpoint import Model, load_model
 from stages.params import STRICT_KEYS, load
 from stages.progress import progress

@@ -13,6 +13,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -25,11 +26,11 @@ from stages.lgg.inference.logits import set_up
 from stages.lgg.inference.memory import within_memory
 from stages.lgg.scans.resize import average, majority
 from stages.lgg.split import SplitParams, split_patients
-from stages.lgg.tables import read_slices, rows
-from stages.lgg.train import TrainParams, deal, train
+from stages.lgg.tables import Subset, read_slices, rows
+from stages.lgg.train import TrainParams, deal, describe, train
 from stages.lgg.unet import resume
 from stages.lgg.unet.batches import make_exact, steps_per_epoch
-from stages.lgg.unet.checkpoint import About, load_model
+from stages.lgg.unet.checkpoint import load_model
 from stages.lgg.weigh import weigh
 from stages.params import STRICT_KEYS, load
 from stages.progress import progress
@@ -63,7 +64,7 @@ def main(data: Path, *, fold: int, of: int, model: Path, patients: Path) -> None
         raise BadParameters("lgg.train.start.weights: folds train from first weights alone; set it to none")
     recipe = replace(recipe, epochs=here.epochs or recipe.epochs, threads=here.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    make_exact(recipe.threads, tf32=recipe.precision == "tfloat32")
+    make_exact(recipe.threads, recipe.precision)
     table = read_slices(data / "slices.csv")
     split = split_patients(table["patient"], SplitParams(seed=here.seed, validation=1, folds=of, fold=fold))
     with within_memory("lgg.train.batch or lgg.fold.side"), staged(model, patients) as (weights, scored):
@@ -94,35 +95,26 @@ def _train(
     recipe: TrainParams,
     device: torch.device,
     fold: int,
-    weights: Path,
+    path: Path,
 ) -> None:
     """Write the weights of the last epoch."""
-    chosen, held_out = (rows(table, split, subset) for subset in ("train", "validation"))
-    training, trained_on = deal(images[chosen], masks[chosen], table["patient"].iloc[chosen], recipe.scaling, device)
-    validation, others = deal(
-        images[held_out], masks[held_out], table["patient"].iloc[held_out], recipe.scaling, device
-    )
-    about = About(
-        trained_on=trained_on,
-        validated_on=others,
-        side=images.shape[1],
-        scaling=recipe.scaling,
-        data=resume.digest(data / name for name in FILES),
-        code=resume.digest(resume.code()),
-        torch=torch.__version__,
-        licence=recipe.licence,
-    )
-    drawn = weigh(table["tumour_px"].to_numpy(dtype=np.int64)[chosen])
-    steps = steps_per_epoch(len(chosen), recipe.batch)
+    chosen: dict[Subset, NDArray[np.int64]] = {
+        "train": rows(table, split, "train"),
+        "validation": rows(table, split, "validation"),
+    }
+    weights = weigh(table["tumour_px"].to_numpy(dtype=np.int64)[chosen["train"]])
+    sets = deal(images, masks, table["patient"], chosen, weights, recipe.scaling, device)
+    about = describe(sets.training, sets.patients, [data / name for name in FILES], recipe)
+    steps = steps_per_epoch(len(weights), recipe.batch)
     # A folder for each fold: folds train side by side, and two trainings in one folder wait for each other.
-    place = Path(f".state/lgg-fold-{fold}") / resume.key(recipe, [about.data, about.code, *trained_on], device)
+    place = Path(f".state/lgg-fold-{fold}") / resume.key(recipe, [about.data, about.code, *about.trained_on], device)
     with (
         resume.open_progress(place, recipe.network, about, keep_all=False) as kept,
         progress(f"fold {fold}", recipe.epochs * steps, "step", done=len(kept.history) * steps) as bar,
     ):
-        for epoch in train(training, drawn, validation, recipe, kept.state, on_step=bar.add):
+        for epoch in train(sets.training, weights, sets.validation, recipe, kept.state, on_step=bar.add):
             kept.save(epoch.metrics, epoch.state)
-        kept.save_last(weights)
+        kept.save_last(path)
         kept.discard()
 
 

@@ -16,15 +16,14 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
 from stages.lgg.scores import uncertainty
-from stages.lgg.scores.metrics import by_institution, dice_per_volume
+from stages.lgg.scores.metrics import BOOTSTRAP_SEED, by_institution, dice_per_volume
 from stages.lgg.scores.uncertainty import RiskCoverage, risk_coverage
 
-BOOTSTRAP_SEED = 777
 FAILED = 0.5  # per-volume Dice below which a patient counts as one on whom the network fails
 COLUMNS = ("fold", "patient", "institution", "dice", "uncertainty")
 
 
-def read_patients(path: Path) -> pd.DataFrame:
+def read_scores(path: Path) -> pd.DataFrame:
     """The table of a fold, or of all.
 
     Raises:
@@ -100,7 +99,7 @@ def main(folder: Path, *, table: Path, metrics: Path, figure: Path) -> None:
     paths = sorted(folder.glob("*.csv"))
     if not paths:
         raise BadInput(f"{folder}: holds no table of a fold; run dvc repro lgg-fold")
-    whole = gather([read_patients(path) for path in paths])
+    whole = gather([read_scores(path) for path in paths])
     found = measure(whole)
     with staged(table, metrics, figure) as (rows, numbers, picture):
         whole.to_csv(rows, index=False, na_rep="nan", float_format="%.17g", lineterminator="\n")

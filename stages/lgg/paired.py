@@ -11,8 +11,8 @@ import pandas as pd
 
 from stages.command import run
 from stages.errors import BadInput
-from stages.lgg.folds import BOOTSTRAP_SEED, FAILED, read_patients
-from stages.lgg.scores.metrics import bootstrap_interval
+from stages.lgg.folds import FAILED, read_scores
+from stages.lgg.scores.metrics import BOOTSTRAP_SEED, bootstrap_interval
 
 
 class Difference(NamedTuple):
@@ -47,7 +47,7 @@ def difference(old: pd.DataFrame, new: pd.DataFrame) -> Difference:
 
 def main(old: Path, new: Path) -> None:
     """Print what the recipe of the table NEW has more than that of the table OLD."""
-    tables = {path: read_patients(path) for path in (old, new)}
+    tables = {path: read_scores(path) for path in (old, new)}
     found = difference(tables[old], tables[new])
     for path, table in tables.items():
         dice = table["dice"]

@@ -27,7 +27,7 @@ def load(params: Mapping[str, Any]) -> stage.Sets:
         BadInput, BadParameters: as lgg-train.
     """
     wanted = parse(stage.TrainParams, SECTION, params)
-    make_exact(wanted.threads, tf32=wanted.precision == "tfloat32")
+    make_exact(wanted.threads, wanted.precision)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return stage.load_slices(DATA, wanted.network, wanted.scaling, device)
 

@@ -9,7 +9,7 @@ uint8; drawing by weight, scaling, augmentation and losses happen there, and no 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -32,10 +32,11 @@ from stages.lgg.pretrained import weights as pretrained
 from stages.lgg.pretrained.layers import groups
 from stages.lgg.pretrained.weights import Pretrained, Start
 from stages.lgg.scans.intensity import Scaling, brightness_of_each
-from stages.lgg.tables import read_slices, read_split, read_weights, rows
+from stages.lgg.tables import Subset, read_slices, read_split, read_weights, rows
 from stages.lgg.unet import optimizer, resume
 from stages.lgg.unet.augment import Augmentation, augment
 from stages.lgg.unet.batches import (
+    Precision,
     Slices,
     as_brightness,
     batch,
@@ -73,8 +74,7 @@ class TrainParams:
     mean: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The weights that come out are a running mean, of which each step keeps this part; null for those of the last."""
     augment: Augmentation
-    precision: Literal["float32", "tfloat32", "bfloat16"]
-    """Of convolutions; weights and losses are float32 always. tfloat32 is float32 but on NVIDIA GPUs since Ampere."""
+    precision: Precision
     threads: Annotated[int, Field(ge=1)]
     """CPU threads; the bits of the weights depend on it."""
     keep: Literal["last-and-best", "all"]
@@ -193,7 +193,7 @@ class Sets(NamedTuple):
     training: Slices
     weights: NDArray[np.float64]  # of the training slices, probabilities
     validation: Slices
-    patients: dict[str, tuple[str, ...]]  # of the subsets train and validation, ascending
+    patients: dict[Subset, tuple[str, ...]]  # ascending
 
 
 def load_slices(data: Path, network: Network, scaling: Scaling, device: torch.device) -> Sets:
@@ -204,7 +204,10 @@ def load_slices(data: Path, network: Network, scaling: Scaling, device: torch.de
     """
     table, weights = read_slices(data / "slices.csv"), read_weights(data / "weights.csv")
     split = read_split(data / "split.csv")
-    chosen = {"train": rows(table, split, "train"), "validation": rows(table, split, "validation")}
+    chosen: dict[Subset, NDArray[np.int64]] = {
+        "train": rows(table, split, "train"),
+        "validation": rows(table, split, "validation"),
+    }
     if not len(chosen["train"]) or not len(chosen["validation"]):
         raise BadInput(f"{data / 'split.csv'}: a subset has no patient; change lgg.split")
     if not np.array_equal(weights["slice"], chosen["train"]):
@@ -214,21 +217,49 @@ def load_slices(data: Path, network: Network, scaling: Scaling, device: torch.de
         raise BadInput(f"{data / 'split.csv'}: no validation patient has tumour; change lgg.split.seed")
     if network.has_batch_norm and network.multiple in images.shape[1:3]:
         raise BadParameters("lgg.train.network: batch normalisation has one pixel at the lowest level; lower the depth")
-    found, names = {}, {}
-    for subset, some in chosen.items():
-        found[subset], names[subset] = deal(images[some], masks[some], table["patient"].iloc[some], scaling, device)
-    return Sets(found["train"], weights["weight"].to_numpy(), found["validation"], names)
+    return deal(images, masks, table["patient"], chosen, weights["weight"].to_numpy(), scaling, device)
 
 
 def deal(
+    images: Array,
+    masks: Array,
+    patients: pd.Series,
+    chosen: Mapping[Subset, NDArray[np.int64]],
+    weights: NDArray[np.float64],
+    scaling: Scaling,
+    device: torch.device,
+) -> Sets:
+    """Both sets on the device: the `chosen` rows of images N H W 3, masks N H W and the names of the N patients."""
+    found, names = {}, {}
+    for subset, some in chosen.items():
+        found[subset], names[subset] = _slices(images[some], masks[some], patients.iloc[some], scaling, device)
+    return Sets(found["train"], weights, found["validation"], names)
+
+
+def _slices(
     images: Array, masks: Array, patients: pd.Series, scaling: Scaling, device: torch.device
 ) -> tuple[Slices, tuple[str, ...]]:
-    """Slices on the device, of images N H W 3, masks N H W and the name of each slice's patient; and all names."""
     names, volumes = np.unique(patients.to_numpy(dtype=str), return_inverse=True)
     pixels, truth, numbers = (torch.from_numpy(array).to(device) for array in (images, masks, volumes))
     known = as_brightness(brightness_of_each(images, volumes), device) if scaling == "volume" else None
     slices = Slices(pixels, truth, numbers, known)
     return slices, tuple(map(str, names))
+
+
+def describe(
+    training: Slices, patients: Mapping[Subset, tuple[str, ...]], inputs: Iterable[Path], params: TrainParams
+) -> About:
+    """What weights will say that are trained on these slices, of these patients, from these files."""
+    return About(
+        trained_on=patients["train"],
+        validated_on=patients["validation"],
+        side=training.images.shape[1],
+        scaling=params.scaling,
+        data=resume.digest(inputs),
+        code=resume.digest(resume.code()),
+        torch=torch.__version__,
+        licence=params.licence,
+    )
 
 
 def main(data: Path, *, model: Path, curves: Path) -> None:
@@ -242,7 +273,7 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
 
     params = load(TrainParams, "lgg.train")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    make_exact(params.threads, tf32=params.precision == "tfloat32")
+    make_exact(params.threads, params.precision)
     with within_memory("lgg.pack.side"):
         training, weights, validation, patients = load_slices(data, params.network, params.scaling, device)
     steps = steps_per_epoch(len(weights), params.batch)
@@ -253,16 +284,7 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
         inputs.append(path)
         patients["train"] = tuple(sorted({*patients["train"], *start.trained_on}))
         print(f"{path}: {start.report()}", flush=True)
-    about = About(
-        trained_on=patients["train"],
-        validated_on=patients["validation"],
-        side=training.images.shape[1],
-        scaling=params.scaling,
-        data=resume.digest(inputs),
-        code=resume.digest(resume.code()),
-        torch=torch.__version__,
-        licence=params.licence,
-    )
+    about = describe(training, patients, inputs, params)
     place = Path(".state/lgg-train") / resume.key(params, [about.data, about.code], device)
     with (
         within_memory("lgg.train.batch or lgg.pack.side"),

@@ -3,8 +3,6 @@
 Shapes: S slices of a stack, B of them at once, H = W pixels.
 """
 
-from typing import Literal
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,19 +10,14 @@ from torch import Tensor
 
 from stages.lgg.scans.intensity import Scaling, brightness
 from stages.lgg.unet.augment import scale_intensity
-from stages.lgg.unet.batches import as_brightness
+from stages.lgg.unet.batches import Precision, as_brightness, make_exact
 from stages.lgg.unet.checkpoint import Model
 from stages.lgg.unet.network import UNet
-
-Precision = Literal["float32", "tfloat32", "bfloat16"]
-"""Of convolutions. tfloat32 is float32 but on NVIDIA GPUs since Ampere."""
 
 
 def set_up(model: Model, threads: int, precision: Precision) -> Model:
     """The model on the device of this machine, which gives the same bits each time."""
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.allow_tf32 = precision == "tfloat32"
+    make_exact(threads, precision)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     unet = model.unet.to(device).to(memory_format=torch.channels_last)
     return model._replace(unet=unet)

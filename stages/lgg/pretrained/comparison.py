@@ -14,11 +14,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stages.lgg.scores.metrics import bootstrap_interval
+from stages.lgg.scores.metrics import BOOTSTRAP_SEED, bootstrap_interval
 from stages.seeds import interval
 
 SCORE = "dice_per_volume"
-BOOTSTRAP_SEED = 777
 Pairs: TypeAlias = Sequence[tuple[str, str]]  # (arm, the arm that is subtracted from it)
 Values: TypeAlias = pd.DataFrame  # a row a patient, a column a seed
 

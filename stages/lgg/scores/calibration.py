@@ -60,10 +60,14 @@ def calibration(bins: pd.DataFrame) -> dict[str, float | int]:
 
 
 def loss_sums(logits: NDArray[np.float32], truth: Masks) -> pd.DataFrame:
-    """What the tutorial's losses are made of, per slice over all its pixels, so that any batch can be put together."""
+    """What the tutorial's losses are made of, per slice over all its pixels, so that any batch can be put together.
+
+    Beside it the entropy in nats of all pixels: −p·log p − (1 − p)·log(1 − p) is log(1 + eᶻ) − p·z for the logit z.
+    """
     z = logits.astype(np.float64)
     p = _sigmoid(z)
     terms = {"probability": p, "probability_in_tumour": p * truth, "log_loss": _log_loss(z, truth)}
+    terms["entropy"] = np.logaddexp(0, z) - p * z
     sums = {name: values.sum(axis=(1, 2)) for name, values in terms.items()}
     return pd.DataFrame({**sums, "tumour": truth.sum(axis=(1, 2)), "pixels": truth[0].size})
 

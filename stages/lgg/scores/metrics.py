@@ -18,6 +18,7 @@ Values = NDArray[np.float64]
 Metrics = dict[str, float | int]
 
 DRAWS = 10_000
+BOOTSTRAP_SEED = 777
 PERCENTILES = (2.5, 97.5)
 CONNECTED = np.ones((3, 3, 3))  # 26 neighbours: voxels that share a face, an edge or a corner
 

@@ -15,11 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.lgg.scores.calibration import calibration, loss_sums, tally, tutorial_losses
-from stages.lgg.scores.metrics import by_institution, largest_component, over_patients, overlaps, per_patient
+from stages.lgg.scores.metrics import (
+    BOOTSTRAP_SEED,
+    by_institution,
+    largest_component,
+    over_patients,
+    overlaps,
+    per_patient,
+)
 from stages.lgg.scores.surfaces import implementation, surface_distances
-from stages.lgg.scores.uncertainty import entropy_sums, uncertainty
+from stages.lgg.scores.uncertainty import uncertainty
 
-BOOTSTRAP_SEED = 777
 NAMES = ["slice", "patient", "institution", "number"]
 
 Masks = NDArray[np.bool_]
@@ -52,7 +58,7 @@ def score_stack(slices: pd.DataFrame, logits: Tensor, truth: Masks, threshold: f
     prediction = (logits.sigmoid() >= threshold).numpy()
     named, values = slices[NAMES].reset_index(drop=True), logits.numpy()
     component = largest_component(prediction)
-    agreement, sums = _agreement(prediction, truth), loss_sums(values, truth).join(entropy_sums(values))
+    agreement, sums = _agreement(prediction, truth), loss_sums(values, truth)
     return Stack(
         predicted=named.join([agreement, sums]),
         largest=named.join([_again(agreement, prediction, component, truth), sums]),

@@ -1,38 +1,28 @@
 """How sure a network is of a patient, and whether it knows the patients on whom it fails.
 
-Shapes: S slices of a patient's stack, H × W pixels; P patients.
+Shapes: P patients.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from stages.lgg.scores.metrics import Values
 
 COVERAGES = (0.8, 0.9)
 
 
-def entropy_sums(logits: NDArray[np.float32]) -> pd.DataFrame:
-    """Per slice of S H W logits: the entropy in nats of all pixels, and the tumour pixels that are to be expected.
-
-    The entropy of a pixel is −p·log p − (1 − p)·log(1 − p), which is log(1 + eᶻ) − p·z for its logit z.
-    """
-    z = logits.astype(np.float64)
-    p = np.exp(-np.logaddexp(0, -z))
-    entropy = np.logaddexp(0, z) - p * z
-    return pd.DataFrame({"entropy": entropy.sum(axis=(1, 2)), "expected_px": p.sum(axis=(1, 2))})
-
-
 def uncertainty(slices: pd.DataFrame) -> float:
-    """Of a patient's `entropy_sums`: the entropy of the whole volume for each pixel of tumour that is to be expected.
+    """The entropy of a whole volume for each pixel of tumour that is to be expected; from its slices.
+
+    They have the columns `entropy` and `probability` of `calibration.loss_sums`.
 
     An outline that is unsure all round a large tumour counts as a part of it; a small one that may not be there counts
     in full. At least one pixel is taken as expected.
     """
-    totals = slices[["entropy", "expected_px"]].sum()
-    return float(totals["entropy"] / max(totals["expected_px"], 1.0))
+    totals = slices[["entropy", "probability"]].sum()
+    return float(totals["entropy"] / max(totals["probability"], 1.0))
 
 
 class RiskCoverage(NamedTuple):

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from torch import Generator, Tensor
 
 from stages.lgg.scans.intensity import Brightness
 from stages.lgg.unet.augment import scale_intensity
+
+Precision = Literal["float32", "tfloat32", "bfloat16"]
+"""Of convolutions; weights and losses are float32 always. tfloat32 is float32 but on NVIDIA GPUs since Ampere."""
 
 
 class Slices(NamedTuple):
@@ -32,13 +35,13 @@ def as_brightness(found: Brightness, device: torch.device) -> Tensor:
     return torch.from_numpy(np.stack(found, axis=-2)).float().to(device)
 
 
-def make_exact(threads: int, *, tf32: bool = False) -> None:
-    """The same bits each time on one device, and products of float32 unless `tf32` allows a shorter one."""
+def make_exact(threads: int, precision: Precision = "float32") -> None:
+    """The same bits each time on one device, and products of float32 unless `precision` allows a shorter one."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when CUDA starts
     torch.use_deterministic_algorithms(True)
     # Filling memory before it is written costs time, and nothing here reads what it did not write.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = precision == "tfloat32"
     torch.set_num_threads(threads)
 
 

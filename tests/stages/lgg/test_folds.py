@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stages.errors import BadInput
-from stages.lgg.folds import gather, main, measure, read_patients
+from stages.lgg.folds import gather, main, measure, read_scores
 
 PATIENTS = [("a", "CS", 0.9, 0.1), ("b", "DU", 0.3, 0.9), ("c", "CS", 0.6, 0.2), ("d", "DU", float("nan"), 0.3)]
 
@@ -36,7 +36,7 @@ def test_the_command_writes_table_metrics_and_figure(tmp_path: Path, capsys: pyt
     outputs = {name: tmp_path / f"out.{name}" for name in ("csv", "json", "png")}
     main(tmp_path / "folds", table=outputs["csv"], metrics=outputs["json"], figure=outputs["png"])
     first = {name: path.read_bytes() for name, path in outputs.items()}
-    assert read_patients(outputs["csv"])["patient"].tolist() == ["a", "b", "c", "d"]
+    assert read_scores(outputs["csv"])["patient"].tolist() == ["a", "b", "c", "d"]
     assert json.loads(first["json"])["dice_per_volume_mean"] == pytest.approx(0.6)
     said = capsys.readouterr().out
     assert said.startswith("out of fold: dice_per_volume_mean 0.600 (95 % interval 0.")
@@ -48,16 +48,16 @@ def test_the_command_writes_table_metrics_and_figure(tmp_path: Path, capsys: pyt
 def test_what_is_no_table_of_folds_is_named(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     with pytest.raises(BadInput, match=r"bad\.csv: no such file; run dvc repro lgg-fold"):
-        read_patients(bad)
+        read_scores(bad)
     bad.write_text("")
     with pytest.raises(BadInput, match=r"bad\.csv: not a table \(.*\); run dvc repro lgg-fold"):
-        read_patients(bad)
+        read_scores(bad)
     bad.write_text("fold,patient,institution,dice\n")
     with pytest.raises(BadInput, match=r"bad\.csv: has no column uncertainty"):
-        read_patients(bad)
+        read_scores(bad)
     bad.write_text("fold,patient,institution,dice,uncertainty\n1,a,CS,0,0\n1,a,CS,0,0\n")
     with pytest.raises(BadInput, match=r"bad\.csv: patient a stands there twice"):
-        read_patients(bad)
+        read_scores(bad)
     with pytest.raises(BadInput, match="patient a stands in two folds"):
         gather([tables()[0], tables()[0]])
     (tmp_path / "none").mkdir()

@@ -117,3 +117,10 @@ def test_tutorial_losses_by_hand() -> None:
     found = tutorial_losses(loss_sums(logits, truth))
     assert found["tutorial_batch4_soft_dice_loss"] == pytest.approx((20 / 21 + 5 / 16) / 2)
     assert found["tutorial_batch4_binary_cross_entropy"] == pytest.approx(math.log(2))
+
+
+def test_entropy_is_that_of_the_probability() -> None:
+    logits = np.array([[[0.0, math.log(3)]], [[-40.0, 40.0]]], np.float32)  # probabilities 1/2, 3/4; 0, 1
+    sums = loss_sums(logits, np.zeros(logits.shape, dtype=np.bool_))
+    assert sums["entropy"].tolist() == pytest.approx([math.log(2) + 0.5623351446, 0], abs=1e-6)
+    assert sums["probability"].tolist() == pytest.approx([1.25, 1])

@@ -1,6 +1,4 @@
-"""Entropy, uncertainty and what is left of the patients, worked by hand."""
-
-import math
+"""Uncertainty, and what is left of the patients, worked by hand."""
 
 import numpy as np
 import pandas as pd
@@ -8,19 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lgg.scores.uncertainty import RiskCoverage, entropy_sums, risk_coverage, summary, uncertainty
-
-
-def test_entropy_is_that_of_the_probability() -> None:
-    logits = np.array([[[0.0, math.log(3)]], [[-40.0, 40.0]]], np.float32)  # probabilities 1/2, 3/4; 0, 1
-    sums = entropy_sums(logits)
-    assert sums["entropy"].tolist() == pytest.approx([math.log(2) + 0.5623351446, 0], abs=1e-6)
-    assert sums["expected_px"].tolist() == pytest.approx([1.25, 1])
+from stages.lgg.scores.uncertainty import RiskCoverage, risk_coverage, summary, uncertainty
 
 
 def test_uncertainty_is_of_the_whole_volume_for_each_pixel_that_is_expected() -> None:
-    assert uncertainty(pd.DataFrame({"entropy": [1.0, 2.0], "expected_px": [4.0, 8.0]})) == 0.25
-    assert uncertainty(pd.DataFrame({"entropy": [0.5], "expected_px": [0.1]})) == 0.5
+    assert uncertainty(pd.DataFrame({"entropy": [1.0, 2.0], "probability": [4.0, 8.0]})) == 0.25
+    assert uncertainty(pd.DataFrame({"entropy": [0.5], "probability": [0.1]})) == 0.5
 
 
 def test_the_surest_come_first() -> None:
