@@ -26,10 +26,10 @@ from gliaflow.terminal.pseudo import PAGERS, Size
 from gliaflow.terminal.text import plain
 
 STDIN = 0
-DEFAULTS = {
-    "PYTHONUNBUFFERED": "1",  # so that lines appear at once
-    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin make stages which share cores several times as slow
-}
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}  # so that lines appear at once
+SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "3000"}
+"""Threads of OpenMP that spin for long make stages which share cores several times as slow. To sleep at once makes a stage
+slower that has the cores for itself."""
 UNREAD = "standard input is not read: stages that may run side by side get none of it; `-j 1` passes it on"
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 KERNEL = Path("/proc/vmstat")  # which counts the processes that Linux has ended for lack of memory
@@ -83,7 +83,8 @@ class LocalExecutor:
         assert commands
         assert isinstance(lease, SlotLease)
         terminal = partial(self._terminal, task.stage.address) if self._terminal else None
-        environment = {**DEFAULTS, **commands.env, **(PAGERS if terminal else {}), **lease.environment}
+        defaults = UNBUFFERED if "OMP_WAIT_POLICY" in commands.env else UNBUFFERED | SPIN_BRIEFLY
+        environment = {**defaults, **commands.env, **(PAGERS if terminal else {}), **lease.environment}
         reads = STDIN if self._stdin and may_be_read(STDIN) else None
         keep = lease.descriptors
         spawned = self._supervisor.spawn(commands.arguments, commands.cwd, environment, keep, reads, terminal)

@@ -102,12 +102,14 @@ def test_a_stage_knows_its_threads_and_prints_unbuffered(executor: LocalExecutor
     assert run(executor, line, Settings(threads=3))[0] == Ended()
 
 
-def test_threads_that_wait_leave_the_core_to_others(executor: LocalExecutor) -> None:
-    assert run(executor, '[ "$OMP_WAIT_POLICY" = PASSIVE ]')[0] == Ended()
+def test_threads_that_wait_soon_leave_the_core_to_others(executor: LocalExecutor) -> None:
+    assert run(executor, '[ "$GOMP_SPINCOUNT" = 3000 ]')[0] == Ended()
 
 
 def test_how_threads_wait_is_what_somebody_said(executor: LocalExecutor) -> None:
-    assert run(executor, '[ "$OMP_WAIT_POLICY" = ACTIVE ]', env={"OMP_WAIT_POLICY": "ACTIVE"})[0] == Ended()
+    assert run(executor, '[ "$GOMP_SPINCOUNT" = 7 ]', env={"GOMP_SPINCOUNT": "7"})[0] == Ended()
+    active = '[ "$OMP_WAIT_POLICY" = ACTIVE ] && [ -z "${GOMP_SPINCOUNT+set}" ]'
+    assert run(executor, active, env={"OMP_WAIT_POLICY": "ACTIVE"})[0] == Ended()
 
 
 @pytest.mark.parametrize(("code", "again"), [(3, False), (75, True), (42, True)])
