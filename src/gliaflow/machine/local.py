@@ -28,8 +28,8 @@ from gliaflow.terminal.text import plain
 STDIN = 0
 UNBUFFERED = {"PYTHONUNBUFFERED": "1"}  # so that lines appear at once
 SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "3000"}
-"""Threads of OpenMP that spin for long make stages which share cores several times as slow. To sleep at once makes a stage
-slower that has the cores for itself."""
+"""Threads of OpenMP that spin for long make stages which share cores several times as slow. Threads that sleep at once
+make a stage slower that has the cores for itself."""
 UNREAD = "standard input is not read: stages that may run side by side get none of it; `-j 1` passes it on"
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 KERNEL = Path("/proc/vmstat")  # which counts the processes that Linux has ended for lack of memory
