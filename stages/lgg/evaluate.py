@@ -1,18 +1,20 @@
 """Score a trained U-Net on the validation patients.
 
-Inputs:  a folder with images.npy (N H W 3 uint8), masks.npy (N H W uint8 in {0, 1}), slices.csv, split.csv;
-         a folder of weights (last.pt, best.pt and perhaps epoch-001.pt …)
-Outputs: metrics (JSON; null where undefined), a table with a row per patient (areas and distances in px),
+Inputs:  a folder with images.npy (N s s 3 uint8), masks.npy (N s s uint8 in {0, 1}), slices.csv, split.csv,
+         patients.csv, truth.npz; a folder of weights (last.pt, best.pt and perhaps epoch-001.pt …)
+Outputs: metrics (JSON; null where undefined), a table with a row per patient (areas and distances in px of the scan),
          a folder of figures (PNG)
 
-Shapes: N slices, S of them a patient's stack, B of them a batch of inference, H = W pixels.
-The headline is `dice_per_volume_mean` at a threshold fixed beforehand.
+Shapes: N slices, S of them a patient's stack, B of them a batch of inference, s px packed, H × W px of the scan.
+The headline is `dice_per_volume_mean` at a threshold fixed beforehand, on the grid of the scan: logits are brought back
+to it, for masks that are resized flatter.
 """
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,16 +28,21 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
 from stages.lgg.arrays import Array, map_arrays
+from stages.lgg.geometry import pad, to_scan
 from stages.lgg.inference.logits import logits_of, set_up
 from stages.lgg.inference.memory import within_memory
+from stages.lgg.scans.resize import majority
 from stages.lgg.scores.scoring import Scores, gather, score_stack
-from stages.lgg.tables import read_slices, read_split, rows
+from stages.lgg.tables import read_patients, read_slices, read_split, rows
+from stages.lgg.truth import open_truth
 from stages.lgg.unet.batches import Precision
 from stages.lgg.unet.checkpoint import Model, load_model
 from stages.params import STRICT_KEYS, load
 from stages.progress import progress
 
 NAMED = 5  # patients in an error
+NO_MASKS = np.zeros((0, 0, 0), dtype=np.bool_)  # in place of those of a patient who is done, for they are large
+Truth = Mapping[str, NDArray[np.bool_]]
 
 
 def _known(checkpoint: object) -> object:
@@ -63,20 +70,38 @@ class EvaluateParams:
     """Whether the prediction is the largest piece of the volume alone; fixed beforehand, like the threshold."""
 
 
-def evaluate(model: Model, images: Array, masks: Array, slices: pd.DataFrame, params: EvaluateParams) -> Scores:
+class Evaluation(NamedTuple):
+    """What a network scored, and what it predicted."""
+
+    scores: Scores
+    masks: dict[int, NDArray[np.uint8]]
+    """By the row of a slice: the prediction that counts as it would be packed, s·s bits in s·s/8 bytes."""
+
+
+def evaluate(model: Model, images: Array, truth: Truth, slices: pd.DataFrame, params: EvaluateParams) -> Evaluation:
     """Score `model` on the patients of `slices` one after the other, so that memory holds one stack at a time.
+
+    `images` are N s s 3, and `truth` has the masks of a patient on the grid of his scan, S H W.
 
     Raises:
         BadInput: the network gives something else than numbers.
     """
-    stacks = []
+    stacks, kept = [], dict[int, NDArray[np.uint8]]()
     groups = slices.groupby("patient", sort=False)
     with progress("score", len(groups), "patient") as bar:
         for patient, stack in groups:
             logits = _logits(model, images[stack["slice"]], params)
             if not logits.isfinite().all():
                 raise BadInput(f"checkpoint {params.checkpoint}: no finite numbers for {patient}; train it again")
-            stacks.append(score_stack(stack, logits, masks[stack["slice"]] == 1, params.threshold))
+            mask = truth[str(patient)] if patient in truth else NO_MASKS
+            if len(mask) != len(stack):
+                raise BadInput(f"truth.npz: {len(mask)} masks of {patient}, not {len(stack)}; run dvc repro lgg-pack")
+            scan = to_scan(logits, *mask.shape[1:])
+            found = score_stack(stack, scan, mask, params.threshold)
+            kept |= dict(
+                zip(stack["slice"], _packed(found.masks[params.largest_component], images.shape[1]), strict=True)
+            )
+            stacks.append(found._replace(masks=(NO_MASKS, NO_MASKS)))
             bar.add()
     scores = gather(stacks, largest_component=params.largest_component)
     setting = {
@@ -89,7 +114,14 @@ def evaluate(model: Model, images: Array, masks: Array, slices: pd.DataFrame, pa
         "slice_size_px": images.shape[1],
         "threshold": params.threshold,
     }
-    return scores._replace(metrics={**scores.metrics, **setting})
+    return Evaluation(scores._replace(metrics={**scores.metrics, **setting}), kept)
+
+
+def _packed(masks: NDArray[np.bool_], side: int) -> NDArray[np.uint8]:
+    """Masks (S H W) as they would be packed, in squares of `side` px: S side·side/8, a bit a pixel."""
+    whole = max(masks.shape[1:])
+    packed = np.stack([majority(pad(mask.view(np.uint8), whole), side) for mask in masks])
+    return np.packbits(packed.reshape(len(masks), -1), axis=1)
 
 
 def _logits(model: Model, stack: Array, params: EvaluateParams, volume: Array | None = None) -> Tensor:
@@ -151,18 +183,18 @@ def main(data: Path, model: Path, *, metrics: Path, patients: Path, figures: Pat
     validation = _validation(slices, data / "split.csv")
     check(trained, path, validation, images.shape[1])
     trained = set_up(trained, params.threads, params.precision)
+    truth = open_truth(data / "truth.npz", read_patients(data / "patients.csv"))
     with within_memory("lgg.evaluate.batch"):
-        scores = evaluate(trained, images, masks, validation, params)
+        scores, predictions = evaluate(trained, images, truth, validation, params)
 
     rows_of = {patient: stack["slice"].to_numpy() for patient, stack in validation.groupby("patient")}
-    place_of = {number: place for place, number in enumerate(scores.slices["slice"])}
 
     def show(chosen: NDArray[np.int64]) -> Shown:
         logits = [
             _logits(trained, images[[number]], params, images[rows_of[patient]])
             for number, patient in zip(chosen, slices["patient"][chosen], strict=True)
         ]
-        bits = scores.masks[[place_of[number] for number in chosen]]
+        bits = np.stack([predictions[number] for number in chosen])
         predicted = np.unpackbits(bits, axis=1, count=masks[0].size).reshape(-1, *masks.shape[1:])
         return Shown(images[chosen], masks[chosen], predicted == 1, torch.cat(logits))
 

@@ -11,8 +11,8 @@ ON_THE_HOST = ("can't allocate memory", "not enough memory", "Cannot allocate me
 
 
 @contextmanager
-def within_memory(lower: str) -> Iterator[None]:
-    """Run the block; `lower` names the parameters that take less memory if they are less.
+def within_memory(lower: str, where: str = " in params.yaml") -> Iterator[None]:
+    """Run the block; `lower` names what takes less memory if it is less, and `where` it stands.
 
     Raises:
         BadParameters: the memory of the GPU or of the host is full.
@@ -20,10 +20,10 @@ def within_memory(lower: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise BadParameters(f"the GPU's memory is full: lower {lower} in params.yaml") from None
+        raise BadParameters(f"the GPU's memory is full: lower {lower}{where}") from None
     except MemoryError:
-        raise BadParameters(f"the memory is full: lower {lower} in params.yaml") from None
+        raise BadParameters(f"the memory is full: lower {lower}{where}") from None
     except RuntimeError as error:
         if not any(words in str(error) for words in ON_THE_HOST):
             raise
-        raise BadParameters(f"the memory is full: lower {lower} in params.yaml") from None
+        raise BadParameters(f"the memory is full: lower {lower}{where}") from None

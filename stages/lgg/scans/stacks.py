@@ -25,9 +25,9 @@ def measure(archive: Archive, stack: Stack, problems: list[str]) -> Grid | None:
     for name in stack.images:
         with noting(found):
             pixels = archive.pixels(name)
-            height, width, *channels = _opaque(pixels, name).shape
+            height, width, *channels = opaque(pixels, name).shape
             if channels != [3] or pixels.dtype not in DEPTHS or not 0 < max(height, width) <= MOST_PX:
-                raise BadInput(f"{name} is {_form(pixels)}, not H×W×3 of uint8 or uint16, up to {MOST_PX} px")
+                raise BadInput(f"{name} is {form(pixels)}, not H×W×3 of uint8 or uint16, up to {MOST_PX} px")
             return Grid(len(stack.images), height, width, stack.spacing_mm, str(pixels.dtype))
     problems += found
     return None
@@ -45,33 +45,37 @@ def read(archive: Archive, stack: Stack, grid: Grid, problems: list[str]) -> Ite
             mask, top = _mask(archive, mask_name, grid)
             tops.setdefault(top, mask_name)
             if image is not None:
-                yield image if windows is None else _narrow(image, windows), mask
+                yield image if windows is None else narrow(image, windows), mask
     if len(tops.keys() - {0}) > 1:
         told = " and ".join(f"{top} in {name}" for top, name in sorted(tops.items()) if top)
         problems.append(f"{stack.patient}: tumour is {told}; write all its masks alike")
 
 
 def _image(archive: Archive, name: str, grid: Grid) -> NDArray[Any]:
-    pixels = _opaque(archive.pixels(name), name)
+    pixels = opaque(archive.pixels(name), name)
     shape = grid.height, grid.width, 3
     if pixels.shape != shape or pixels.dtype != grid.kind:
-        raise BadInput(f"{name} is {_form(pixels)}, not {_form(np.empty(shape, grid.kind))}")
+        raise BadInput(f"{name} is {form(pixels)}, not {form(np.empty(shape, grid.kind))}")
     return pixels
 
 
 def _mask(archive: Archive, name: str, grid: Grid) -> tuple[Mask, int]:
-    pixels = _opaque(archive.pixels(name), name)
+    pixels = opaque(archive.pixels(name), name)
     if pixels.ndim == 3:
         if not (pixels == pixels[..., :1]).all():
             raise BadInput(f"{name} is coloured; a mask has one channel, or channels that are alike")
         pixels = pixels[..., 0]
     if pixels.shape != (grid.height, grid.width):
-        raise BadInput(f"{name} is {_form(pixels)}, not {grid.height}×{grid.width} {pixels.dtype}")
+        raise BadInput(f"{name} is {form(pixels)}, not {grid.height}×{grid.width} {pixels.dtype}")
     return tumour(pixels.view(np.uint8) if pixels.dtype == np.bool_ else pixels, name)
 
 
-def _opaque(pixels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Without a last channel of transparency, where nothing is transparent."""
+def opaque(pixels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Without a last channel of transparency, where nothing is transparent.
+
+    Raises:
+        BadInput: something is; the message names `name`.
+    """
     if pixels.ndim != 3 or pixels.shape[2] not in OPAQUE:
         return pixels
     if (pixels[..., -1] != pixels[..., -1].max()).any():
@@ -90,9 +94,11 @@ def _windows(archive: Archive, stack: Stack, grid: Grid) -> list[tuple[float, fl
     return [window_of_counts(channel) for channel in counts]
 
 
-def _narrow(image: NDArray[Any], windows: list[tuple[float, float]]) -> Pixels:
+def narrow(image: NDArray[Any], windows: list[tuple[float, float]]) -> Pixels:
+    """(H W 3) in 8 bits, each channel by its window."""
     return np.stack([to_bytes(image[..., channel], *window) for channel, window in enumerate(windows)], axis=-1)
 
 
-def _form(pixels: NDArray[Any]) -> str:
+def form(pixels: NDArray[Any]) -> str:
+    """Shape and type, in words."""
     return f"{'×'.join(map(str, pixels.shape))} {pixels.dtype}"

@@ -48,13 +48,19 @@ def read(archive: Archive, patient: Volumes, grid: Grid, problems: list[str]) ->
         yield np.stack([channel[number] for channel in channels], axis=-1), mask[number]
 
 
+def axes(header: Header) -> tuple[int, int, int]:
+    """Which axes of the file are slices, rows and columns."""
+    axis = max(range(3), key=lambda one: (round(header.spacing_mm[one], 3), one))
+    row, column = (one for one in range(3) if one != axis)
+    return axis, row, column
+
+
 def _grid(archive: Archive, patient: Volumes) -> Grid:
     flair = _header(archive, patient.flair)
     for name in patient.files:
-        _hold(_header(archive, name), name, flair, patient.flair)
+        hold(_header(archive, name), name, flair, patient.flair)
     mm = flair.spacing_mm
-    axis = max(range(3), key=lambda one: (round(mm[one], 3), one))
-    row, column = (one for one in range(3) if one != axis)
+    axis, row, column = axes(flair)
     height, width = flair.shape[row], flair.shape[column]
     if max(height, width) > MOST_PX:
         raise BadInput(f"{patient.flair} has slices of {height} × {width} px; the most are {MOST_PX}")
@@ -72,8 +78,12 @@ def _header(archive: Archive, name: str) -> Header:
     return read_header(archive.head(name, HEAD_BYTES), name)
 
 
-def _hold(header: Header, name: str, flair: Header, flair_name: str) -> None:
-    """Raise unless the volume has the grid of FLAIR."""
+def hold(header: Header, name: str, flair: Header, flair_name: str) -> None:
+    """Compare the grid of a volume with that of FLAIR.
+
+    Raises:
+        BadInput: they differ; the message names both files.
+    """
     if header.shape != flair.shape:
         found, wanted = ("×".join(map(str, one.shape)) for one in (header, flair))
         raise BadInput(f"{name} is {found} voxels, and {flair_name} {wanted}; resample one to the other")

@@ -37,7 +37,7 @@ class Stack(NamedTuple):
     predicted: pd.DataFrame  # S rows: the slice's names, its overlap and surface distances, its sums for losses
     largest: pd.DataFrame  # S rows: the same of the largest component
     bins: pd.DataFrame  # see `calibration.tally`
-    masks: tuple[NDArray[np.uint8], NDArray[np.uint8]]  # S H·W/8, the bits of what is predicted, and of its largest
+    masks: tuple[Masks, Masks]  # S H W, what is predicted, and its largest component
 
 
 class Scores(NamedTuple):
@@ -47,7 +47,6 @@ class Scores(NamedTuple):
     patients: pd.DataFrame  # a row each: `metrics.per_patient`, the Dice of the other prediction, and `uncertainty`
     slices: pd.DataFrame  # N rows, those of the prediction that counts
     bins: pd.DataFrame  # of the reliability plot
-    masks: NDArray[np.uint8]  # N H·W/8, the bits of that prediction, in the order of `slices`
 
 
 def score_stack(slices: pd.DataFrame, logits: Tensor, truth: Masks, threshold: float) -> Stack:
@@ -63,7 +62,7 @@ def score_stack(slices: pd.DataFrame, logits: Tensor, truth: Masks, threshold: f
         predicted=named.join([agreement, sums]),
         largest=named.join([_again(agreement, prediction, component, truth), sums]),
         bins=tally(values, truth),
-        masks=(_bits(prediction), _bits(component)),
+        masks=(prediction, component),
     )
 
 
@@ -91,7 +90,7 @@ def gather(stacks: Sequence[Stack], *, largest_component: bool = False) -> Score
         "slices": len(predicted),
         "surface_distances_by": implementation(),
     }
-    return Scores(metrics, patients, counts, bins, np.concatenate([stack.masks[largest_component] for stack in stacks]))
+    return Scores(metrics, patients, counts, bins)
 
 
 def _agreement(prediction: Masks, truth: Masks) -> pd.DataFrame:
@@ -106,7 +105,3 @@ def _again(agreement: pd.DataFrame, prediction: Masks, component: Masks, truth: 
     anew = _agreement(component[changed], truth[changed]).set_axis(np.flatnonzero(changed))
     both: pd.DataFrame = pd.concat([agreement[~changed], anew])
     return both.sort_index()
-
-
-def _bits(masks: Masks) -> NDArray[np.uint8]:
-    return np.packbits(masks.reshape(len(masks), -1), axis=1)

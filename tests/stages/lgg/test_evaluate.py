@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from stages.errors import BadInput, BadParameters
 from stages.lgg.arrays import map_arrays
-from stages.lgg.evaluate import EvaluateParams, evaluate, main
-from stages.lgg.tables import read_slices, write_table
+from stages.lgg.evaluate import EvaluateParams, Truth, evaluate, main
+from stages.lgg.tables import read_patients, read_slices, write_table
+from stages.lgg.truth import open_truth, pack_bits, write_truth
 from stages.lgg.unet.checkpoint import save_unet
 from stages.lgg.unet.network import Network, UNet
 from stages.params import load
@@ -85,6 +86,22 @@ def write_data(folder: Path) -> None:
     np.save(folder / "masks.npy", masks)
     write_table(slices, folder / "slices.csv")
     write_table(split, folder / "split.csv")
+    write_truth_of(folder, masks, slices)
+
+
+def write_truth_of(folder: Path, masks: NDArray[np.uint8], slices: pd.DataFrame) -> None:
+    """truth.npz and patients.csv of masks N H W."""
+    stacks = {str(patient): masks[stack["slice"]] == 1 for patient, stack in slices.groupby("patient", sort=False)}
+    with write_truth(folder / "truth.npz") as truth:
+        for place, (patient, stack) in enumerate(stacks.items()):
+            truth.add(place, patient, pack_bits(stack))
+    height, width = masks.shape[1:]
+    patients = pd.DataFrame({"patient": list(stacks), "institution": "CS", "height": height, "width": width})
+    write_table(patients.assign(row_mm="", column_mm="", slice_mm="", missing=""), folder / "patients.csv")
+
+
+def truth_of(root: Path) -> Truth:
+    return open_truth(root / "data/lgg/truth.npz", read_patients(root / "data/lgg/patients.csv"))
 
 
 def write_params(**changes: Any) -> None:
@@ -145,8 +162,10 @@ def _uncertainty(slices: int, predicted_px: int) -> float:
 
 def test_scores_are_those_worked_out_by_hand(root: Path) -> None:
     slices = read_slices(root / "data/lgg/slices.csv")
-    images, masks = map_arrays(root / "data/lgg", len(slices), NETWORK.multiple)
-    scores = evaluate(model(flair_network()), images, masks, slices[slices["patient"] != TRAINED], PARAMS)
+    images, _ = map_arrays(root / "data/lgg", len(slices), NETWORK.multiple)
+    scores = evaluate(
+        model(flair_network()), images, truth_of(root), slices[slices["patient"] != TRAINED], PARAMS
+    ).scores
     expected = pd.DataFrame(
         {
             "patient": [A, B, C],
@@ -181,12 +200,28 @@ def test_scores_are_those_worked_out_by_hand(root: Path) -> None:
     assert scores.bins["pixels"].iloc[1:-1].sum() == 0
 
 
+def test_scores_are_on_the_grid_of_the_scan(root: Path) -> None:
+    """A's scan has twice the pixels a side, and his true square has one row more than twice the packed one."""
+    slices = read_slices(root / "data/lgg/slices.csv")
+    images, _ = map_arrays(root / "data/lgg", len(slices), NETWORK.multiple)
+    one = slices[slices["patient"] == A].iloc[:1]
+    scan = np.zeros((1, 32, 32), dtype=np.bool_)
+    scan[0, 8:17, 8:16] = True
+    scores, masks = evaluate(model(flair_network()), images, {A: scan}, one, PARAMS)
+    # From a pixel inside to one outside the logit goes from 10 to −10, and is 0 on the edge: 8 × 8 px are predicted.
+    assert scores.patients[["tumour_px", "predicted_px", "dice"]].to_numpy().tolist() == [
+        [72, 64, pytest.approx(2 * 64 / (72 + 64))]
+    ]
+    packed = np.unpackbits(masks[2], count=SIZE**2).reshape(SIZE, SIZE)
+    assert (packed.sum(), packed[4:8, 4:8].sum()) == (16, 16)
+
+
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_the_batch_of_inference_changes_nothing(root: Path, batch: int) -> None:
     slices = read_slices(root / "data/lgg/slices.csv").iloc[2:]
-    images, masks = map_arrays(root / "data/lgg", len(slices) + 2, NETWORK.multiple)
+    images, _ = map_arrays(root / "data/lgg", len(slices) + 2, NETWORK.multiple)
     one, other = (
-        evaluate(model(flair_network()), images, masks, slices, dataclasses.replace(PARAMS, batch=some))
+        evaluate(model(flair_network()), images, truth_of(root), slices, dataclasses.replace(PARAMS, batch=some)).scores
         for some in (2, batch)
     )
     pd.testing.assert_frame_equal(one.patients, other.patients)
@@ -197,10 +232,9 @@ def test_a_higher_threshold_predicts_less(root: Path) -> None:
     images = np.load(root / "data/lgg/images.npy")
     images[2, 4, 4:8, 1] = 140  # one row of the first square: x = 0.549, logit 0.98, probability 0.727
     slices = read_slices(root / "data/lgg/slices.csv").iloc[2:]
-    masks = np.load(root / "data/lgg/masks.npy")
     for threshold, expected in ((0.72, 33), (0.74, 29)):
         params = dataclasses.replace(PARAMS, threshold=threshold)
-        scores = evaluate(model(flair_network()), images, masks, slices, params)
+        scores = evaluate(model(flair_network()), images, truth_of(root), slices, params).scores
         assert scores.patients["predicted_px"].tolist() == [expected, 4, 0]
         assert scores.metrics["threshold"] == threshold
 
@@ -345,6 +379,16 @@ BAD_INPUTS: dict[str, tuple[Callable[[], object], str]] = {
         r"images.npy: 15 × 16 px, not multiples of 2; set lgg.pack.side",
     ),
     "no tumour": (no_tumour, r"data/lgg/split.csv: no validation patient has tumour; change lgg.split.seed"),
+    "no truth": (
+        lambda: Path("data/lgg/truth.npz").unlink(),
+        r"data/lgg/truth.npz: no such file; run dvc repro lgg-pack",
+    ),
+    "too few masks in truth": (
+        lambda: write_truth_of(
+            Path("data/lgg"), np.load("data/lgg/masks.npy")[:-2], read_slices(Path("data/lgg/slices.csv")).iloc[:-2]
+        ),
+        rf"truth.npz: 1 masks of {B}, not 2; run dvc repro lgg-pack",
+    ),
     "no split": (lambda: Path("data/lgg/split.csv").unlink(), r"data/lgg/split.csv: no such file"),
 }
 

@@ -1,0 +1,103 @@
+"""Which scans lie at a path, by names alone: volumes NIfTI, or pictures TIFF and PNG.
+
+NAME_0000.nii.gz, NAME_0001.nii.gz, NAME_0002.nii.gz     pre-contrast, FLAIR, post-contrast
+NAME_T1w.nii.gz, NAME_FLAIR.nii.gz, NAME_ce-..._T1w.nii.gz   the same, as BIDS has them
+NAME_<number>.tif or .png                                a slice, its sequences as three channels
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.errors import BadInput
+
+SEQUENCES = ("pre", "flair", "post")
+NIFTI = r"\.nii(?:\.gz)?"
+NNUNET = re.compile(rf"(.+)_000([0-2]){NIFTI}")
+BIDS = re.compile(rf"(.+)_(T1w|FLAIR){NIFTI}")
+PERSON = re.compile(r"sub-[^_]+(?:_ses-[^_]+)?")
+CONTRAST = re.compile(r"_ce-[^_]+")
+SLICE = re.compile(r"(.+)_([0-9]+)\.(?:tiff?|png)", re.IGNORECASE)
+ADVICE = "name its files NAME_FLAIR.nii.gz, NAME_0001.nii.gz or NAME_1.tif"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The files of one patient."""
+
+    name: str
+    sequences: Mapping[str, Path] | None
+    """Of volumes: pre, flair and post, or fewer; None for pictures."""
+    slices: Mapping[int, Path]
+    """Of pictures, by number, ascending; else empty."""
+
+    @property
+    def files(self) -> list[Path]:
+        """All of them."""
+        return [*(self.sequences or {}).values(), *self.slices.values()]
+
+
+def find(paths: Iterable[Path]) -> list[Scan]:
+    """The scans in folders and the folders below them, in the order of `paths`, then by name; masks are passed over.
+
+    Raises:
+        BadInput: a path is not there or holds no scan, a scan has no FLAIR, or two things have one name.
+    """
+    scans = dict[str, Scan]()
+    for path in paths:
+        if not path.exists():
+            raise BadInput(f"{path}: no such file or folder; give the folder of a scan")
+        if not path.is_dir():
+            raise BadInput(f"{path}: a scan has several files; give the folder that they lie in")
+        found = list(_below(path))
+        if not found:
+            raise BadInput(f"{path}: no scan in it; {ADVICE}")
+        for scan in found:
+            if earlier := scans.get(scan.name):
+                raise BadInput(f"{scan.files[0]} and {earlier.files[0]} are both of {scan.name}; rename one scan")
+            scans[scan.name] = scan
+    return list(scans.values())
+
+
+def _below(folder: Path) -> Iterator[Scan]:
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    yield from _in_one(path for path in entries if path.is_file())
+    for path in entries:
+        if path.is_dir():
+            yield from _below(path)
+
+
+def _in_one(files: Iterable[Path]) -> Iterator[Scan]:
+    volumes = dict[str, dict[str, Path]]()
+    pictures = dict[str, dict[int, Path]]()
+    for path in files:
+        if known := _volume(path.name):
+            _add(volumes.setdefault(known[0], {}), known[1], path)
+        elif match := SLICE.fullmatch(path.name):
+            _add(pictures.setdefault(match[1], {}), int(match[2]), path)
+    for name, sequences in volumes.items():
+        if "flair" not in sequences:
+            raise BadInput(f"{next(iter(sequences.values())).parent}: {name} has no FLAIR, which nothing replaces")
+        yield Scan(name, sequences, {})
+    for name, slices in pictures.items():
+        yield Scan(name, None, dict(sorted(slices.items())))
+
+
+def _volume(name: str) -> tuple[str, str] | None:
+    """Whose it is, and which sequence."""
+    if match := NNUNET.fullmatch(name):
+        return match[1], SEQUENCES[int(match[2])]
+    if match := BIDS.fullmatch(name):
+        stem = match[1]
+        person = PERSON.match(stem)
+        what = "flair" if match[2] == "FLAIR" else "post" if CONTRAST.search(stem) else "pre"
+        return person[0] if person else CONTRAST.sub("", stem), what
+    return None
+
+
+def _add(found: dict[Any, Path], key: str | int, path: Path) -> None:
+    if earlier := found.get(key):
+        raise BadInput(f"{path} and {earlier} may be the same image; keep one of them there")
+    found[key] = path

@@ -1,0 +1,60 @@
+"""Scans without masks, and networks to use on them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stages.lgg.unet.checkpoint import save_unet
+from stages.lgg.unet.network import Network, UNet
+from tests.stages.lgg.folders import tiff, write
+from tests.stages.lgg.models import about
+
+Make = Callable[[Path, str, NDArray[Any]], Path]
+NETWORK = Network(width=8, depth=2, norm="batch", dropout=0.0)
+SPACING = (0.9, 1.1, 5.0)
+"""mm"""
+OBLIQUE = np.array([[0.8, -0.2, 0.1, -90], [0.2, 0.75, -0.3, 12], [0.0, 0.3, 0.95, 7.5], [0, 0, 0, 1]])
+OBLIQUE[:3, :3] = np.linalg.qr(OBLIQUE[:3, :3])[0] * SPACING
+
+
+def network(path: Path, seed: int = 1, side: int = 16) -> Path:
+    """A network of random weights, which finds tumour in about half of all pixels."""
+    torch.manual_seed(seed)
+    unet = UNet(NETWORK).eval()
+    with torch.no_grad():
+        bias = [one for one in unet.parameters() if one.shape == (1,)][-1]  # of the last layer
+        bias.sub_(unet(torch.rand(4, 3, side, side)).median())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_unet(path, NETWORK, unet.state_dict(), 1, about(side=side))
+    return path
+
+
+def pixels(seed: int = 1, shape: tuple[int, ...] = (5, 20, 16)) -> NDArray[np.uint8]:
+    """S H W 3."""
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def volumes(folder: Path, name: str, stack: NDArray[Any], **left_out: bool) -> Path:
+    """S H W 3 as three NIfTI files X Y Z in BIDS's names, with an oblique affine, but those that are left out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for at, (what, suffix) in enumerate({"pre": "T1w", "flair": "FLAIR", "post": "ce-GD_T1w"}.items()):
+        if not left_out.get(what):
+            image = nibabel.Nifti1Image(np.moveaxis(stack[..., at], 0, 2), OBLIQUE)
+            image.header.set_xyzt_units("mm")
+            image.to_filename(folder / f"{name}_{suffix}.nii.gz")
+    return folder
+
+
+def slices(folder: Path, name: str, stack: NDArray[Any]) -> Path:
+    """S H W 3 as a TIFF a slice."""
+    return write(folder, {f"{name}_{number}.tif": tiff(one) for number, one in enumerate(stack, 1)})
+
+
+def volume(path: Path) -> Any:
+    """A NIfTI file, as nibabel reads it."""
+    return nibabel.load(path)

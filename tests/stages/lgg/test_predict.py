@@ -1,0 +1,94 @@
+"""Masks of scans that nobody has outlined, from a network and a folder."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from stages.errors import BadInput
+from stages.lgg import predict
+from stages.lgg.unet.checkpoint import Model, load_model
+from tests.stages.lgg import labs
+
+
+def test_volumes_and_slices_give_the_same_mask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oblique and anisotropic: the mask lies where the scan lies."""
+    stack, out = labs.pixels(), tmp_path / "out"
+    labs.volumes(tmp_path / "in/v", "anna", stack)
+    labs.slices(tmp_path / "in/p", "bert", stack)
+    model = labs.network(tmp_path / "last.pt")
+    predict.main(
+        scans=[tmp_path / "in"],
+        out=out,
+        model=model,
+        probabilities=True,
+        uncertainty=True,
+        preview=True,
+        statistics=True,
+        report=True,
+        threads=1,
+    )
+    volume = labs.volume(out / "anna_mask.nii.gz")
+    mask = np.moveaxis(np.asarray(volume.dataobj), 2, 0)
+    pictures = np.stack([tifffile.imread(out / f"bert/bert_{number}_mask.tif") for number in range(1, 6)])
+    assert 0 < mask.sum() < mask.size
+    assert np.array_equal(mask * np.uint8(255), pictures)  # a Dice of 1
+    assert np.array_equal(volume.affine, labs.volume(tmp_path / "in/v/anna_FLAIR.nii.gz").affine)
+    rows = {row["scan"]: row for row in csv.DictReader((out / "statistics.csv").read_text().splitlines())}
+    assert float(rows["anna"]["volume_ml"]) == pytest.approx(mask.sum() * 0.9 * 1.1 * 5 / 1000, abs=1e-6)
+    assert rows["bert"]["volume_ml"] == ""
+    assert rows["bert"]["tumour_px"] == str(mask.sum())
+    report = json.loads((out / "report.json").read_text())
+    assert list(report["model"]["sha256"]) == ["last.pt"]
+    assert len(report["scans"]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("not a medical device") == 1
+    assert "bert: " in said.out
+    assert (out / "bert_preview.png").is_file()
+    assert (out / "anna_uncertainty.nii.gz").is_file()
+    assert not list(out.rglob(".partial*"))
+
+
+def test_many_scans_load_the_network_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        labs.volumes(tmp_path / "in", f"sub-{number}", labs.pixels(number), post=True)
+    model, loaded = labs.network(tmp_path / "last.pt"), list[Path]()
+
+    def counting(path: Path) -> Model:
+        loaded.append(path)
+        return load_model(path)
+
+    monkeypatch.setattr("stages.lgg.inference.members.load_model", counting)
+    predict.main(scans=[tmp_path / "in"], out=tmp_path / "out", model=model, threads=1)
+    assert loaded == [model]
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_a_missing_sequence_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labs.volumes(tmp_path / "in", "a", labs.pixels(), post=True)
+    predict.main(scans=[tmp_path / "in"], out=tmp_path / "out", model=labs.network(tmp_path / "m.pt"), threads=1)
+    assert capsys.readouterr().out.endswith("; FLAIR stands in for post-contrast\n")
+
+
+def test_a_damaged_scan_leaves_nothing_half_written(tmp_path: Path) -> None:
+    folder = labs.volumes(tmp_path / "in", "a", labs.pixels())
+    (folder / "a_FLAIR.nii.gz").write_bytes((folder / "a_FLAIR.nii.gz").read_bytes()[:-900])
+    with pytest.raises(BadInput, match=r"a_FLAIR\.nii\.gz is damaged, or cut short"):
+        predict.main(scans=[folder], out=tmp_path / "out", model=labs.network(tmp_path / "m.pt"), threads=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys, time\nfrom stages.lgg import predict\nfrom stages.command import run\n"
+        "sys.argv[1:] = ['--help']\n"
+        "try: run(predict.main)\nfinally: print(time.process_time() < 0.7, {'torch', 'numpy'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("True set()\n")
+    assert "not a medical device" in done.stdout.lower()
