@@ -28,9 +28,9 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
 from stages.lgg.arrays import Array, map_arrays
-from stages.lgg.geometry import pad, to_scan
 from stages.lgg.inference.logits import logits_of, set_up
 from stages.lgg.inference.memory import within_memory
+from stages.lgg.scans.geometry import pad, to_scan
 from stages.lgg.scans.resize import majority
 from stages.lgg.scores.scoring import Scores, gather, score_stack
 from stages.lgg.tables import read_patients, read_slices, read_split, rows

@@ -28,11 +28,11 @@ from pydantic.dataclasses import dataclass
 from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadParameters
-from stages.lgg.geometry import pad
 from stages.lgg.layouts.patients import Patient, Stack
 from stages.lgg.layouts.pictures import DUPLICATE
 from stages.lgg.scans import stacks, volumes
 from stages.lgg.scans.archive import Archive, open_archive
+from stages.lgg.scans.geometry import pad
 from stages.lgg.scans.resize import average, majority
 from stages.lgg.scans.values import Grid, Mask, Pixels
 from stages.lgg.tables import SPACING, write_table

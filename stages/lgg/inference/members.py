@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.errors import BadInput
-from stages.lgg.geometry import to_scan
 from stages.lgg.inference.logits import logits_of, set_up
 from stages.lgg.inference.reading import Read
+from stages.lgg.scans.geometry import to_scan
 from stages.lgg.scores.metrics import largest_component
 from stages.lgg.unet.batches import Precision
 from stages.lgg.unet.checkpoint import Model, load_model

@@ -15,9 +15,9 @@ from stages.errors import BadInput
 from stages.lgg.formats.nifti import HEAD_BYTES, Header, read_header, read_voxels
 from stages.lgg.formats.png import read_png
 from stages.lgg.formats.tiff import read_tiff
-from stages.lgg.geometry import pad
 from stages.lgg.inference.found import SEQUENCES, Scan
 from stages.lgg.scans.archive import FILE_BYTES, VOLUME_BYTES
+from stages.lgg.scans.geometry import pad
 from stages.lgg.scans.resize import average
 from stages.lgg.scans.stacks import DEPTHS, form, narrow, opaque
 from stages.lgg.scans.values import MOST_PX, Grid, Pixels, to_bytes, window, window_of_counts

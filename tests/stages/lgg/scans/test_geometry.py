@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lgg.geometry import pad, to_scan
+from stages.lgg.scans.geometry import pad, to_scan
 
 SIDES = st.integers(1, 12)
 
