@@ -6,7 +6,8 @@ speed     Individuals by warm workers, and some of them by a process for each, a
           config, Adam, 5 epochs on the sample's digits (benchmarks.keras_door). Models a minute, from prompt to prompt,
           with all that starts. The last metrics of each must be the same to the bit.
 memory    What a worker holds after each of as many individuals.
-halving   A search of mnist-train with rungs and one without: the best of each, and the epochs that they took.
+halving   A search of mnist-train with rungs and one without: the best of each, and the epochs that they took. The best
+          of many is also the luckiest, and more so of more. So both are then trained from other seeds.
 """
 
 import json
@@ -16,10 +17,14 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from benchmarks.clock import yardstick
 from gliaflow.core.settings import Settings
@@ -35,6 +40,7 @@ APART, FASTER = (
 )  # of them by a process each, whose pace is the same for all; how many times as fast warm ones are
 PART, FLAT = 50, 0.05  # of the first and the last individuals; by how much the means of what a worker holds may differ
 POPULATION, GENERATIONS, RUNGS, SAVED = 24, 6, (1, 3), 1 / 3
+SEEDS = range(1000, 1012)  # from which the best of both searches are trained again
 SPACE = {
     "mnist.train.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
     "mnist.train.hidden": {"low": 16, "high": 320, "step": 16},
@@ -79,13 +85,17 @@ def digits(folder: Path) -> tuple[Path, dict[str, str]]:
 
 
 def warm(
-    root: Path, known: dict[str, str], found: list[dict[str, Any]], at_once: int
+    root: Path,
+    known: dict[str, str],
+    found: list[dict[str, Any]],
+    at_once: int,
+    door: str = "benchmarks.keras_door",
 ) -> tuple[dict[str, Trained], Workers]:
     """All individuals by warm workers."""
     trained: dict[str, Trained] = {}
     tasks = [Task(str(number), one) for number, one in enumerate(found)]
     os.environ["GLIAFLOW_SLOTS"] = known["GLIAFLOW_SLOTS"]
-    with Workers(Door("benchmarks.keras_door", str(root), known, Settings()), at_once, at_once, print) as workers:
+    with Workers(Door(door, str(root), known, Settings()), at_once, at_once, print) as workers:
         workers.train(tasks, lambda task, one: trained.update({task.key: one}))
     return trained, workers
 
@@ -163,7 +173,27 @@ def halving(folder: Path) -> bool:
     ratio = found["halved"]["epochs"] / found["full"]["epochs"]
     as_good = found["halved"]["best"]["score"] >= found["full"]["best"]["score"]
     print(f"as good: {as_good}; epochs: {ratio:.2f} of the full search's (at most {SAVED:.2f})")
+    again = {name: accuracies(root, known, one["best"]["values"]) for name, one in found.items()}
+    more = [ours - theirs for ours, theirs in zip(again["halved"], again["full"], strict=True)]
+    error = stdev(more) / len(more) ** 0.5
+    means = ", ".join(f"{name} {mean(ones):.4f}" for name, ones in again.items())
+    print(
+        f"their best from {len(more)} other seeds: {means}; halved is better by {mean(more):.4f} ± {error:.4f} (s.e.)"
+    )
     return bool(as_good and ratio <= SAVED)
+
+
+def accuracies(root: Path, known: dict[str, str], values: dict[str, Any]) -> list[float]:
+    """The accuracy of networks of these parameters, one from each of SEEDS."""
+    found = []
+    for seed in SEEDS:
+        document = YAML(typ="safe").load(root / "params.yaml")
+        for name, value in {**values, "mnist.train.seed": seed}.items():
+            *sections, last = name.split(".")
+            reduce(getitem, sections, document)[last] = value
+        found.append(document)
+    trained, _ = warm(root, known, found, AT_ONCE, "stages.mnist.search")
+    return [trained[str(number)].epochs[-1]["accuracy"] for number in range(len(found))]
 
 
 PARTS: dict[str, Callable[[Path], bool]] = {"speed": speed, "memory": memory, "halving": halving}
