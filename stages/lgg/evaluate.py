@@ -36,7 +36,7 @@ from stages.lgg.scores.scoring import Scores, gather, score_stack
 from stages.lgg.tables import read_patients, read_slices, read_split, rows
 from stages.lgg.truth import open_truth
 from stages.lgg.unet.batches import Precision
-from stages.lgg.unet.checkpoint import Model, load_model
+from stages.lgg.unet.checkpoint import Model, load_model, weights_of
 from stages.params import STRICT_KEYS, load
 from stages.progress import progress
 
@@ -128,14 +128,6 @@ def _logits(model: Model, stack: Array, params: EvaluateParams, volume: Array | 
     return logits_of(model, stack, params.batch, params.precision, flip=params.flip, volume=volume)
 
 
-def _weights(folder: Path, checkpoint: str | int) -> Path:
-    path = folder / (f"epoch-{checkpoint:03d}.pt" if isinstance(checkpoint, int) else f"{checkpoint}.pt")
-    if path.is_file():
-        return path
-    there = ", ".join(sorted(file.stem for file in folder.glob("*.pt"))) or "none"
-    raise BadInput(f"{path}: no such checkpoint, there is {there}; change lgg.evaluate.checkpoint or lgg.train.keep")
-
-
 def check(model: Model, path: Path, validation: pd.DataFrame, side: int) -> None:
     """Refuse to score weights that cannot be scored fairly.
 
@@ -176,7 +168,7 @@ def main(data: Path, model: Path, *, metrics: Path, patients: Path, figures: Pat
     from stages.lgg.scores.figures import Shown, draw
 
     params = load(EvaluateParams, "lgg.evaluate")
-    path = _weights(model, params.checkpoint)
+    path = weights_of(model, params.checkpoint)
     trained = load_model(path)
     slices = read_slices(data / "slices.csv")
     images, masks = map_arrays(data, len(slices), trained.unet.network.multiple)

@@ -5,6 +5,7 @@ Outputs: one table with a row a patient; metrics (JSON); a figure (PNG)
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ FAILED = 0.5  # per-volume Dice below which a patient counts as one on whom the 
 COLUMNS = ("fold", "patient", "institution", "dice", "uncertainty")
 
 
-def read_scores(path: Path) -> pd.DataFrame:
-    """The table of a fold, or of all.
+def read_scores(path: Path, columns: Sequence[str] = COLUMNS, advice: str = "run dvc repro lgg-fold") -> pd.DataFrame:
+    """The table of a fold, of all, or of an evaluation, with these columns at least; `advice` ends an error.
 
     Raises:
         BadInput: no such file, not such a table, or a patient stands there twice.
@@ -32,11 +33,11 @@ def read_scores(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"patient": str, "institution": str}, keep_default_na=False, na_values=["nan"])
     except FileNotFoundError:
-        raise BadInput(f"{path}: no such file; run dvc repro lgg-fold") from None
+        raise BadInput(f"{path}: no such file; {advice}") from None
     except (ValueError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not a table ({' '.join(str(error).split())}); run dvc repro lgg-fold") from None
-    if missing := [name for name in COLUMNS if name not in table]:
-        raise BadInput(f"{path}: has no column {missing[0]}; run dvc repro lgg-fold")
+        raise BadInput(f"{path}: not a table ({' '.join(str(error).split())}); {advice}") from None
+    if missing := [name for name in columns if name not in table]:
+        raise BadInput(f"{path}: has no column {missing[0]}; {advice}")
     if not table["patient"].is_unique:
         raise BadInput(f"{path}: patient {table['patient'][table['patient'].duplicated()].iloc[0]} stands there twice")
     return table

@@ -55,7 +55,7 @@ def test_more_epochs_run_alone_what_trains_the_unet_and_what_follows(clone: Clon
     """The folds read the recipe too. Their own number of epochs stays, so what comes out of them is the same."""
     before = clone.lock()
     clone.set(lgg__train__epochs=2)
-    ran = {"lgg-train", "lgg-evaluate", *(f"lgg-fold@{number}" for number in range(1, 6))}
+    ran = {"lgg-train", "lgg-evaluate", "lgg-export", *(f"lgg-fold@{number}" for number in range(1, 6))}
     assert set(clone.repro()) == ran
     assert {name for name, stage in clone.lock().items() if stage != before[name]} == ran
     clone.set(lgg__train__epochs=1)

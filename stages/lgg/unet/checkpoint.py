@@ -1,10 +1,12 @@
 """Files of tensors: the weights of a trained U-Net with what they say of themselves, and the state of a training.
 
 Both are read with `weights_only`, so a file from elsewhere cannot run code. They are written through memory,
-because `torch.save` puts a file's name into its bytes, and moved into place whole.
+because `torch.save` puts a file's name into its bytes, and moved into place whole. Weights are also written and read
+as safetensors, for programs without torch.
 """
 
 import io
+import json
 import os
 from dataclasses import asdict, field
 from pathlib import Path
@@ -21,6 +23,8 @@ from stages.lgg.scans.intensity import Scaling
 from stages.lgg.unet.network import Network, UNet
 
 CHANNELS = ("pre-contrast", "FLAIR", "post-contrast")
+SAFETENSORS = ".safetensors"
+FACTS = "gliaflow"  # in the header of such a file: one entry, for the order of several is another at each run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +96,37 @@ def save_unet(path: Path, network: Network, weights: dict[str, Tensor], epoch: i
     save_tensors({"network": network.given(), "weights": plain, "epoch": epoch, "about": asdict(about)}, path)
 
 
+def save_safetensors(path: Path, model: Model) -> None:
+    """Write `model` as safetensors, with all that it says of itself in the header."""
+    from safetensors.torch import save
+
+    facts = {"network": model.unet.network.given(), "epoch": model.epoch, "about": asdict(model.about)}
+    content = save(model.unet.state_dict(), {FACTS: json.dumps(facts, sort_keys=True)})
+    with staged(path) as (partial,):
+        partial.write_bytes(content)
+
+
+def weights_of(folder: Path, checkpoint: str | int) -> Path:
+    """The file of a training: `last`, `best`, or the number of an epoch.
+
+    Raises:
+        BadInput: it is not there.
+    """
+    path = folder / (f"epoch-{checkpoint:03d}.pt" if isinstance(checkpoint, int) else f"{checkpoint}.pt")
+    if path.is_file():
+        return path
+    there = ", ".join(sorted(file.stem for file in folder.glob("*.pt"))) or "none"
+    raise BadInput(f"{path}: no such checkpoint, there is {there}; change lgg.evaluate.checkpoint or lgg.train.keep")
+
+
 def load_model(path: Path) -> Model:
     """The U-Net of `path` with all that it says of itself.
 
     Raises:
-        BadInput: not a file that `save_unet` wrote, or one of before weights said whom they were trained on.
+        BadInput: not a file that `save_unet` or `save_safetensors` wrote, or one of before weights said whom they were
+            trained on.
     """
-    values = load_tensors(path)
+    values = _load_safetensors(path) if path.suffix == SAFETENSORS else load_tensors(path)
     if "about" not in values and "network" in values:
         raise BadInput(f"{path}: these weights do not say whom they were trained on; run dvc repro lgg-train")
     try:
@@ -110,3 +138,17 @@ def load_model(path: Path) -> Model:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{path}: not the weights of a U-Net ({reason}); run dvc repro lgg-train") from None
     return Model(unet.eval(), about, epoch)
+
+
+def _load_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = dict(json.loads((file.metadata() or {})[FACTS]))
+            return {**facts, "weights": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file; run dvc repro lgg-export") from None
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{path}: not a network that gliaflow wrote ({reason}); run dvc repro lgg-export") from None

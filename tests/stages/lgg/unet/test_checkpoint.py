@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from stages.errors import BadInput
-from stages.lgg.unet.checkpoint import load_model, load_tensors, save_tensors, save_unet
+from stages.lgg.unet.checkpoint import load_model, load_tensors, save_safetensors, save_tensors, save_unet
 from stages.lgg.unet.network import Network, UNet
-from tests.stages.lgg.models import about
+from tests.stages.lgg.models import about, model
 
 NETWORK = Network(width=8, depth=2, norm="batch", dropout=0.1)
 
@@ -76,3 +77,29 @@ def test_damaged_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
         assert message.startswith(f"{tmp_path / name}.pt: ")
         assert message.endswith("run dvc repro lgg-train")
         assert "\n" not in message
+
+
+def test_safetensors_hold_the_same_network_and_the_same_bytes(tmp_path: Path) -> None:
+    one = model(UNet(NETWORK), metrics={"validation/loss": 0.5, "validation/dice_per_volume_mean": None})
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save_safetensors(first, one)
+    back = load_model(first)
+    assert (back.about, back.epoch, back.unet.network) == (one.about, one.epoch, NETWORK)
+    assert not back.unet.training
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(back.unet(image), one.unet(image))
+    save_safetensors(second, back)
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, save({"a": torch.zeros(1)}), save({}, {"gliaflow": "{}"})])
+def test_other_safetensors_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=r"a\.safetensors: not "):
+        load_model(path)
+
+
+def test_safetensors_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such file; run dvc repro lgg-export"):
+        load_model(tmp_path / "a.safetensors")

@@ -1,0 +1,1 @@
+"""A trained network for people who have nothing of this project."""
