@@ -145,6 +145,8 @@ def check(model: Model, path: Path, validation: pd.DataFrame, side: int) -> None
 
 def _validation(slices: pd.DataFrame, split: Path) -> pd.DataFrame:
     chosen = slices.iloc[rows(slices, read_split(split), "validation")]
+    if not len(chosen):
+        raise BadInput(f"{split}: all patients train, and none is left to score; change lgg.split.validation")
     if not chosen["tumour_px"].any():
         raise BadInput(f"{split}: no validation patient has tumour; change lgg.split.seed")
     return chosen

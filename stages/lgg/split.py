@@ -26,8 +26,8 @@ class SplitParams:
 
     seed: int
     """Stands for the order in which patients are drawn."""
-    validation: Annotated[int, Field(ge=1)]
-    """Patients to validate on; the others train. Not used when folds are given."""
+    validation: Annotated[int, Field(ge=0)]
+    """Patients to validate on; the others train, with 0 all of them. Not used when folds are given."""
     folds: Annotated[int, Field(ge=2)] | None
     """K: cut the patients into K folds, whose sizes differ by one at most; null for a single split."""
     fold: Annotated[int, Field(ge=1)] | None

@@ -2,7 +2,8 @@
 
 Inputs:  a folder with images.npy (N H W 3 uint8), masks.npy (N H W uint8 in {0, 1}), slices.csv, split.csv, weights.csv
          and, if asked for, a file of weights to start from
-Outputs: a folder of weights (last.pt, best.pt by validation loss, and epoch-001.pt … when all are kept); the curves
+Outputs: a folder of weights (last.pt, best.pt by validation loss if there is any, and epoch-001.pt … when all are
+         kept); the curves
 
 Shapes: N slices, B items of a batch, V volumes (one a patient), H = W pixels. All slices stay on the device as
 uint8; drawing by weight, scaling, augmentation and losses happen there, and no step waits for the host.
@@ -103,6 +104,7 @@ def train(
 
     Every draw of an epoch comes from the seed and the epoch's number alone, so the epochs are the same bits
     whether or not training was broken off between them. `weights` are the probabilities of the training slices.
+    `validation` may have no slice; then nothing is validated.
     What is in `start` takes the place of first weights, and moves as `params.start` says.
     `on_step` is called at each step of an epoch, which a GPU may not have ended by then.
 
@@ -143,8 +145,10 @@ def train(
                     mean.follow()
                 sums += torch.stack([loss, *parts]).detach()
                 on_step()
-        metrics = _named("train", sums / len(drawn)) | _validate(unet, validation, params, mean)
-        if not all(math.isfinite(metrics[name]) for name in ("train/loss", "validation/loss")):
+        metrics = _named("train", sums / len(drawn))
+        if len(validation.images):
+            metrics |= _validate(unet, validation, params, mean)
+        if not all(math.isfinite(value) for name, value in metrics.items() if name.endswith("/loss")):
             raise BadParameters(f"the loss is no number in epoch {number}: lower lgg.train.optimizer.learning_rate")
         states = {"unet": unet.state_dict(), "optimizer": optim.state_dict(), "schedule": schedule.state_dict()}
         yield Epoch(metrics, states | {"epoch": number} | ({"mean": mean.state} if mean else {}))
@@ -197,7 +201,7 @@ class Sets(NamedTuple):
 
 
 def load_slices(data: Path, network: Network, scaling: Scaling, device: torch.device) -> Sets:
-    """Training slices, their weights, validation slices.
+    """Training slices, their weights, validation slices, of which there may be none.
 
     Raises:
         BadInput, BadParameters: an array or table is not what it must be, or does not fit the network.
@@ -208,12 +212,12 @@ def load_slices(data: Path, network: Network, scaling: Scaling, device: torch.de
         "train": rows(table, split, "train"),
         "validation": rows(table, split, "validation"),
     }
-    if not len(chosen["train"]) or not len(chosen["validation"]):
-        raise BadInput(f"{data / 'split.csv'}: a subset has no patient; change lgg.split")
+    if not len(chosen["train"]):
+        raise BadInput(f"{data / 'split.csv'}: no patient trains; change lgg.split")
     if not np.array_equal(weights["slice"], chosen["train"]):
         raise BadInput(f"{data / 'weights.csv'}: not the training slices of split.csv; run dvc repro lgg-weigh")
     images, masks = map_arrays(data, len(table), network.multiple)
-    if not table["tumour_px"].to_numpy()[chosen["validation"]].any():
+    if len(chosen["validation"]) and not table["tumour_px"].to_numpy()[chosen["validation"]].any():
         raise BadInput(f"{data / 'split.csv'}: no validation patient has tumour; change lgg.split.seed")
     if network.has_batch_norm and network.multiple in images.shape[1:3]:
         raise BadParameters("lgg.train.network: batch normalisation has one pixel at the lowest level; lower the depth")
@@ -241,7 +245,8 @@ def _slices(
 ) -> tuple[Slices, tuple[str, ...]]:
     names, volumes = np.unique(patients.to_numpy(dtype=str), return_inverse=True)
     pixels, truth, numbers = (torch.from_numpy(array).to(device) for array in (images, masks, volumes))
-    known = as_brightness(brightness_of_each(images, volumes), device) if scaling == "volume" else None
+    scaled = scaling == "volume" and len(images)
+    known = as_brightness(brightness_of_each(images, volumes), device) if scaled else None
     slices = Slices(pixels, truth, numbers, known)
     return slices, tuple(map(str, names))
 

@@ -100,13 +100,13 @@ class Progress:
 
     def save(self, metrics: Metrics, state: dict[str, Any]) -> None:
         """Keep an epoch. Weights come first: a kill in between repeats the epoch and writes the same ones again."""
-        lowest = min((old["validation/loss"] for old in self.history), default=math.inf)
+        lowest = min((old.get("validation/loss", math.inf) for old in self.history), default=math.inf)
         self.history.append(metrics)
         self.state = state
         self.folder.mkdir(exist_ok=True)
         if self.keep_all:
             self._save_weights(self.folder / f"epoch-{len(self.history):03}.pt")
-        if metrics["validation/loss"] < lowest:
+        if metrics.get("validation/loss", math.inf) < lowest:
             self._save_weights(self.folder / "best.pt")
         save_tensors({"history": self.history, "training": state}, self.folder / "state.pt")
 

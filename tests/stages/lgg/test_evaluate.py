@@ -314,6 +314,10 @@ def no_tumour() -> None:
     )
 
 
+def all_train() -> None:
+    write_table(pd.DataFrame({"patient": list(STACKS), "subset": "train"}), Path("data/lgg/split.csv"))
+
+
 def broken_weights() -> None:
     weights = {name: torch.full_like(tensor, math.nan) for name, tensor in flair_network().state_dict().items()}
     save_unet(Path("models/lgg/last.pt"), NETWORK, weights, 3, about())
@@ -350,6 +354,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: save_about(side=32),
         r"models/lgg/last.pt: trained on slices of 32 px, these have 16 px; change lgg.pack.side",
     ),
+    "nobody to score": (all_train, r"split.csv: all patients train, and none is left to score; change lgg.split"),
     "no numbers": (broken_weights, rf"checkpoint last: no finite numbers for {A}"),
     "no images": (
         lambda: Path("data/lgg/images.npy").unlink(),

@@ -36,10 +36,10 @@ def subset(split: pd.DataFrame, name: str) -> list[str]:
 def test_a_single_split_is_disjoint_complete_and_of_the_size_asked(
     patients: list[str], seed: int, data: st.DataObject
 ) -> None:
-    validation = data.draw(st.integers(1, len(patients) - 1))
+    validation = data.draw(st.integers(0, len(patients) - 1))
     split = split_patients(patients, params(seed, validation))
     assert split["patient"].tolist() == sorted(patients)
-    assert set(split["subset"]) == {"train", "validation"}
+    assert set(split["subset"]) == ({"train", "validation"} if validation else {"train"})
     assert len(subset(split, "validation")) == validation
 
 
@@ -122,7 +122,7 @@ def write_params(folder: Path, **changes: object) -> None:
         ({"folds": 5, "fold": 6}, r"lgg\.split\.fold is 6: folds is 5; give one from 1 to 5"),
         ({"folds": 5, "fold": 0}, r"lgg\.split\.fold is 0: input should be greater than or equal to 1"),
         ({"folds": 1, "fold": 1}, r"lgg\.split\.folds is 1: input should be greater than or equal to 2$"),
-        ({"validation": 0}, r"lgg\.split\.validation is 0: input should be greater"),
+        ({"validation": -1}, r"lgg\.split\.validation is -1: input should be greater"),
         ({"seed": "x"}, r"lgg\.split\.seed is 'x': input should be a valid integer"),
     ],
 )

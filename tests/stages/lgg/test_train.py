@@ -325,6 +325,21 @@ def test_weights_know_the_patients_of_the_weights_that_they_began_with(workspace
     assert said.trained_on == (*(f"TCGA_DU_{number}_1" for number in range(6)), "TCGA_XX_9_1")
 
 
+@pytest.mark.parametrize("scaling", ["slice", "volume"])
+def test_where_all_patients_train_nothing_is_validated(workspace: Path, scaling: str) -> None:
+    names = sorted(set(pd.read_csv(workspace / "data/slices.csv")["patient"]))
+    write_table(pd.DataFrame({"patient": names, "subset": "train"}), workspace / "data/split.csv")
+    write_table(pd.DataFrame({"slice": range(29), "weight": np.full(29, 1 / 29)}), workspace / "data/weights.csv")
+    write_params(workspace, scaling=scaling, epochs=2)
+    ended = command(workspace)
+    assert (ended.returncode, without_progress(ended.stderr)) == (0, [])
+    assert [path.name for path in (workspace / "model").iterdir()] == ["last.pt"]
+    said = load_model(workspace / "model/last.pt").about
+    assert (said.trained_on, said.validated_on) == (tuple(names), ())
+    assert set(said.metrics) == {"train/loss", "train/bce", "train/batch_soft_dice_loss"}
+    assert "validation" not in json.loads((workspace / "curves/metrics.json").read_text())
+
+
 def test_a_mean_of_weights_is_what_comes_out_and_what_is_validated(workspace: Path) -> None:
     write_params(workspace, mean=0.9, scaling="volume")
     assert command(workspace).returncode == 0
@@ -398,8 +413,8 @@ def test_misfits_are_refused(workspace: Path) -> None:
     with pytest.raises(BadInput, match=r"weights\.csv: not the training slices"):
         load_slices(workspace / "data", params().network, "slice", CPU)
     split = (workspace / "data/split.csv").read_text()
-    (workspace / "data/split.csv").write_text(split.replace("validation", "train"))
-    with pytest.raises(BadInput, match=r"split\.csv: a subset has no patient"):
+    (workspace / "data/split.csv").write_text(split.replace("train", "validation"))
+    with pytest.raises(BadInput, match=r"split\.csv: no patient trains; change lgg\.split"):
         load_slices(workspace / "data", params().network, "slice", CPU)
 
 
