@@ -38,7 +38,7 @@ def as_brightness(found: Brightness, device: torch.device) -> Tensor:
 def make_exact(threads: int, precision: Precision = "float32") -> None:
     """The same bits each time on one device, and products of float32 unless `precision` allows a shorter one."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when CUDA starts
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # `use_deterministic_algorithms` imports a compiler first, for seconds
     # Filling memory before it is written costs time, and nothing here reads what it did not write.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.allow_tf32 = precision == "tfloat32"
