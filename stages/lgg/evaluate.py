@@ -2,8 +2,8 @@
 
 Inputs:  a folder with images.npy (N s s 3 uint8), masks.npy (N s s uint8 in {0, 1}), slices.csv, split.csv,
          patients.csv, truth.npz; a folder of weights (last.pt, best.pt and perhaps epoch-001.pt …)
-Outputs: metrics (JSON; null where undefined), a table with a row per patient (areas and distances in px of the scan),
-         a folder of figures (PNG)
+Outputs: metrics (JSON; null where undefined), a table with a row per patient (areas and distances in px of the scan,
+         and in ml and mm where the spacing is known), a folder of figures (PNG)
 
 Shapes: N slices, S of them a patient's stack, B of them a batch of inference, s px packed, H × W px of the scan.
 The headline is `dice_per_volume_mean` at a threshold fixed beforehand, on the grid of the scan: logits are brought back
@@ -32,8 +32,8 @@ from stages.lgg.inference.logits import logits_of, set_up
 from stages.lgg.inference.memory import within_memory
 from stages.lgg.scans.geometry import pad, to_scan
 from stages.lgg.scans.resize import majority
-from stages.lgg.scores.scoring import Scores, gather, score_stack
-from stages.lgg.tables import read_patients, read_slices, read_split, rows
+from stages.lgg.scores.scoring import Scores, Spacing, gather, score_stack
+from stages.lgg.tables import read_patients, read_slices, read_split, rows, spacings
 from stages.lgg.truth import open_truth
 from stages.lgg.unet.batches import Precision
 from stages.lgg.unet.checkpoint import Model, load_model, weights_of
@@ -78,10 +78,18 @@ class Evaluation(NamedTuple):
     """By the row of a slice: the prediction that counts as it would be packed, s·s bits in s·s/8 bytes."""
 
 
-def evaluate(model: Model, images: Array, truth: Truth, slices: pd.DataFrame, params: EvaluateParams) -> Evaluation:
+def evaluate(
+    model: Model,
+    images: Array,
+    truth: Truth,
+    slices: pd.DataFrame,
+    params: EvaluateParams,
+    spacing: Mapping[str, Spacing] | None = None,
+) -> Evaluation:
     """Score `model` on the patients of `slices` one after the other, so that memory holds one stack at a time.
 
-    `images` are N s s 3, and `truth` has the masks of a patient on the grid of his scan, S H W.
+    `images` are N s s 3, and `truth` has the masks of a patient on the grid of his scan, S H W. `spacing` is that of
+    the patients of whom it is known.
 
     Raises:
         BadInput: the network gives something else than numbers.
@@ -97,7 +105,7 @@ def evaluate(model: Model, images: Array, truth: Truth, slices: pd.DataFrame, pa
             if len(mask) != len(stack):
                 raise BadInput(f"truth.npz: {len(mask)} masks of {patient}, not {len(stack)}; run dvc repro lgg-pack")
             scan = to_scan(logits, *mask.shape[1:])
-            found = score_stack(stack, scan, mask, params.threshold)
+            found = score_stack(stack, scan, mask, params.threshold, (spacing or {}).get(str(patient)))
             kept |= dict(
                 zip(stack["slice"], _packed(found.masks[params.largest_component], images.shape[1]), strict=True)
             )
@@ -177,9 +185,10 @@ def main(data: Path, model: Path, *, metrics: Path, patients: Path, figures: Pat
     validation = _validation(slices, data / "split.csv")
     check(trained, path, validation, images.shape[1])
     trained = set_up(trained, params.threads, params.precision)
-    truth = open_truth(data / "truth.npz", read_patients(data / "patients.csv"))
+    table = read_patients(data / "patients.csv")
+    truth = open_truth(data / "truth.npz", table)
     with within_memory("lgg.evaluate.batch"):
-        scores, predictions = evaluate(trained, images, truth, validation, params)
+        scores, predictions = evaluate(trained, images, truth, validation, params, spacings(table))
 
     rows_of = {patient: stack["slice"].to_numpy() for patient, stack in validation.groupby("patient")}
 

@@ -3,7 +3,7 @@
 Inputs:  a folder with images.npy (N s s 3 uint8), masks.npy (N s s uint8 in {0, 1}), slices.csv, patients.csv,
          truth.npz
 Outputs: the weights after the last epoch; a table with a row for each patient of the fold (areas and distances in px of
-         the scan)
+         the scan, and in ml and mm where the spacing is known)
 
 The recipe is that of lgg.train, and scores are made as lgg.evaluate says; lgg.fold may make both smaller.
 """
@@ -28,7 +28,7 @@ from stages.lgg.inference.logits import set_up
 from stages.lgg.inference.memory import within_memory
 from stages.lgg.scans.resize import average, majority
 from stages.lgg.split import SplitParams, split_patients
-from stages.lgg.tables import Subset, read_patients, read_slices, rows
+from stages.lgg.tables import Subset, read_patients, read_slices, rows, spacings
 from stages.lgg.train import TrainParams, deal, describe, train
 from stages.lgg.truth import open_truth
 from stages.lgg.unet import resume
@@ -75,8 +75,9 @@ def main(data: Path, *, fold: int, of: int, model: Path, patients: Path) -> None
         _train(data, images, masks, table, split, recipe, device, fold, weights)
         trained = set_up(load_model(weights), scoring.threads, scoring.precision)
         held_out = table.iloc[rows(table, split, "validation")]
-        truth = open_truth(data / "truth.npz", read_patients(data / "patients.csv"))
-        found = evaluate(trained, images, truth, held_out, scoring).scores.patients
+        known = read_patients(data / "patients.csv")
+        truth = open_truth(data / "truth.npz", known)
+        found = evaluate(trained, images, truth, held_out, scoring, spacings(known)).scores.patients
         found.insert(0, "fold", fold)
         found.to_csv(scored, index=False, na_rep="nan", float_format="%.17g", lineterminator="\n")
     print(f"fold {fold} of {of}: dice_per_volume_mean {found['dice'].mean():.3f} of {len(found)} patients")

@@ -62,6 +62,15 @@ def read_patients(path: Path) -> pd.DataFrame:
     return table
 
 
+def spacings(patients: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
+    """Of the patients whose spacing is known: mm from row to row, from column to column, from slice to slice."""
+    known = patients.dropna(subset=list(SPACING))
+    values = known[list(SPACING)].to_numpy(dtype=np.float64).tolist()
+    return {
+        str(name): (row, column, between) for name, (row, column, between) in zip(known["patient"], values, strict=True)
+    }
+
+
 def read_split(path: Path) -> pd.DataFrame:
     """One row a patient.
 

@@ -93,6 +93,7 @@ def test_a_folder_of_patients_becomes_a_table_of_metrics(clone: Clone, tmp_path:
     validation = read_split(clone.root / "data/lgg/split.csv").query("subset == 'validation'")["patient"]
     assert sorted(scored["patient"]) == sorted(validation)
     assert len(validation) == 2
+    assert scored["tumour_ml"].gt(0).all()  # its volumes say how large a voxel is
     table = read_patients(clone.root / "data/lgg/patients.csv")
     assert table["patient"].tolist() == [f"sub-{number:03}" for number in range(1, 6)]
     assert table["missing"].tolist() == ["", "", "post", "pre post", ""]

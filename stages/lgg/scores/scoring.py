@@ -6,6 +6,7 @@ two is the prediction that counts is fixed beforehand.
 Shapes: S slices of a patient's stack, N slices of all patients, H × W pixels.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -27,8 +28,11 @@ from stages.lgg.scores.surfaces import implementation, surface_distances
 from stages.lgg.scores.uncertainty import uncertainty
 
 NAMES = ["slice", "patient", "institution", "number"]
+MM3_IN_ML = 1000
 
 Masks = NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+"""mm from row to row, from column to column and from slice to slice."""
 
 
 class Stack(NamedTuple):
@@ -44,23 +48,28 @@ class Scores(NamedTuple):
     """What a network scored."""
 
     metrics: dict[str, Any]
-    patients: pd.DataFrame  # a row each: `metrics.per_patient`, the Dice of the other prediction, and `uncertainty`
+    patients: pd.DataFrame  # a row each: `metrics.per_patient`, the Dice of the other prediction, `uncertainty`, units
     slices: pd.DataFrame  # N rows, those of the prediction that counts
     bins: pd.DataFrame  # of the reliability plot
 
 
-def score_stack(slices: pd.DataFrame, logits: Tensor, truth: Masks, threshold: float) -> Stack:
+def score_stack(
+    slices: pd.DataFrame, logits: Tensor, truth: Masks, threshold: float, spacing: Spacing | None = None
+) -> Stack:
     """Score one patient: `slices` has the rows of slices.csv, and logits and truth are S H W.
 
-    A pixel is predicted as tumour when its probability is `threshold` or more.
+    A pixel is predicted as tumour when its probability is `threshold` or more. Where the `spacing` is known, distances
+    are given in mm too, and volumes in ml.
     """
     prediction = (logits.sigmoid() >= threshold).numpy()
     named, values = slices[NAMES].reset_index(drop=True), logits.numpy()
+    named["pixel_ml"] = math.prod(spacing) / MM3_IN_ML if spacing else math.nan
     component = largest_component(prediction)
-    agreement, sums = _agreement(prediction, truth), loss_sums(values, truth)
+    pixel_mm = spacing[:2] if spacing else None
+    agreement, sums = _agreement(prediction, truth, pixel_mm), loss_sums(values, truth)
     return Stack(
         predicted=named.join([agreement, sums]),
-        largest=named.join([_again(agreement, prediction, component, truth), sums]),
+        largest=named.join([_again(agreement, prediction, component, truth, pixel_mm), sums]),
         bins=tally(values, truth),
         masks=(prediction, component),
     )
@@ -80,9 +89,14 @@ def gather(stacks: Sequence[Stack], *, largest_component: bool = False) -> Score
     column = "dice_all_components" if largest_component else "dice_largest_component"
     patients.insert(list(patients).index("dice") + 1, column, per_patient(other)["dice"])
     patients["uncertainty"] = [uncertainty(some) for _, some in counts.groupby("patient", sort=True)]
+    patients = patients.merge(_in_units(counts), on="patient", validate="1:1")
     metrics = {
         **over_patients(counts, np.random.default_rng(BOOTSTRAP_SEED)),
         name: over_patients(other, np.random.default_rng(BOOTSTRAP_SEED)),
+        "hd95_mm_mean": float(patients["hd95_mm"].mean()),
+        "nsd_2mm_mean": float(patients["nsd_2mm"].mean()),
+        "volume_error_ml_absolute_mean": float((patients["predicted_ml"] - patients["tumour_ml"]).abs().mean()),
+        "patients_of_known_spacing": int(patients["tumour_ml"].count()),
         "by_institution": by_institution(patients),
         "calibration_within_10_px_of_tumour": calibration(bins),
         **tutorial_losses(counts),
@@ -93,15 +107,31 @@ def gather(stacks: Sequence[Stack], *, largest_component: bool = False) -> Score
     return Scores(metrics, patients, counts, bins)
 
 
-def _agreement(prediction: Masks, truth: Masks) -> pd.DataFrame:
-    return overlaps(prediction, truth).join(surface_distances(prediction, truth))
+def _in_units(slices: pd.DataFrame) -> pd.DataFrame:
+    """A row per patient: volumes in ml, and means of distances over slices in mm; NaN where the spacing is unknown."""
+    groups = slices.groupby("patient", sort=True)
+    ml = groups["pixel_ml"].first()
+    return pd.DataFrame(
+        {
+            "tumour_ml": groups["tumour_px"].sum() * ml,
+            "predicted_ml": groups["predicted_px"].sum() * ml,
+            "nsd_2mm": groups["nsd_2mm"].mean(),
+            "hd95_mm": groups["hd95_mm"].mean(),
+        }
+    ).reset_index()
 
 
-def _again(agreement: pd.DataFrame, prediction: Masks, component: Masks, truth: Masks) -> pd.DataFrame:
+def _agreement(prediction: Masks, truth: Masks, pixel_mm: tuple[float, float] | None) -> pd.DataFrame:
+    return overlaps(prediction, truth).join(surface_distances(prediction, truth, pixel_mm))
+
+
+def _again(
+    agreement: pd.DataFrame, prediction: Masks, component: Masks, truth: Masks, pixel_mm: tuple[float, float] | None
+) -> pd.DataFrame:
     """The agreement of the component, measured anew only in slices where it is not what was predicted."""
     changed = (component != prediction).any(axis=(1, 2))
     if not changed.any():
         return agreement
-    anew = _agreement(component[changed], truth[changed]).set_axis(np.flatnonzero(changed))
+    anew = _agreement(component[changed], truth[changed], pixel_mm).set_axis(np.flatnonzero(changed))
     both: pd.DataFrame = pd.concat([agreement[~changed], anew])
     return both.sort_index()

@@ -20,7 +20,9 @@ import torch
 from numpy.typing import NDArray
 
 TOLERANCE_PX = 2.0
+TOLERANCE_MM = 2.0
 PERCENTILE = 95.0
+NAMES = ["nsd", "hd95_px", "nsd_2mm", "hd95_mm"]
 
 Measure = Callable[..., torch.Tensor]
 
@@ -31,23 +33,34 @@ def implementation() -> str:
     return f"MONAI {version}, compute_surface_dice and compute_hausdorff_distance, 2-D, 4-connected outline pixels"
 
 
-def surface_distances(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> pd.DataFrame:
+def surface_distances(
+    prediction: NDArray[np.bool_], truth: NDArray[np.bool_], pixel_mm: tuple[float, float] | None = None
+) -> pd.DataFrame:
     """`nsd` (tolerance 2 px) and `hd95_px` for each slice of S H W masks, NaN where either mask is empty.
 
-    MONAI itself would say 0 or NaN there, depending on which of the two is empty, and warn.
+    `pixel_mm` is the height and the width of a pixel. Given them, `nsd_2mm` and `hd95_mm` are the same in mm; else NaN.
+    MONAI itself would say 0 or NaN of an empty mask, depending on which of the two is empty, and warn.
     """
-    scores = pd.DataFrame({"nsd": np.nan, "hd95_px": np.nan}, index=range(len(truth)))
+    scores = pd.DataFrame(dict.fromkeys(NAMES, np.nan), index=range(len(truth)))
     both = prediction.any(axis=(1, 2)) & truth.any(axis=(1, 2))
     if both.any():
-        surface_dice, hausdorff_distance = _monai()
         pair = [torch.from_numpy(masks[both])[:, None] for masks in (prediction, truth)]  # 2 of S 1 H W
-        with warnings.catch_warnings():
-            # MONAI 1.5 and 1.6 pass themselves an argument that they deprecate.
-            warnings.filterwarnings("ignore", r".*`always_return_as_numpy` has been deprecated", FutureWarning)
-            nsd = surface_dice(*pair, class_thresholds=[TOLERANCE_PX], include_background=True)
-            hd95 = hausdorff_distance(*pair, percentile=PERCENTILE, include_background=True)
-        scores.loc[both] = torch.cat([nsd, hd95], dim=1).double().numpy()
+        scores.loc[both, NAMES[:2]] = _measured(pair, TOLERANCE_PX, None)
+        if pixel_mm:
+            scores.loc[both, NAMES[2:]] = _measured(pair, TOLERANCE_MM, pixel_mm)
     return scores
+
+
+def _measured(pair: list[torch.Tensor], tolerance: float, spacing: tuple[float, float] | None) -> NDArray[np.float64]:
+    """NSD and HD95 of each slice (S 2), in the unit of `spacing`."""
+    surface_dice, hausdorff_distance = _monai()
+    with warnings.catch_warnings():
+        # MONAI 1.5 and 1.6 pass themselves an argument that they deprecate.
+        warnings.filterwarnings("ignore", r".*`always_return_as_numpy` has been deprecated", FutureWarning)
+        nsd = surface_dice(*pair, class_thresholds=[tolerance], include_background=True, spacing=spacing)
+        hd95 = hausdorff_distance(*pair, percentile=PERCENTILE, include_background=True, spacing=spacing)
+    values: NDArray[np.float64] = torch.cat([nsd, hd95], dim=1).double().numpy()
+    return values
 
 
 def _monai() -> tuple[Measure, Measure]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.errors import BadInput
-from stages.lgg.tables import read_patients, read_slices, read_split, read_weights, rows, write_table
+from stages.lgg.tables import read_patients, read_slices, read_split, read_weights, rows, spacings, write_table
 
 Reader = Callable[[Path], pd.DataFrame]
 
@@ -132,3 +132,7 @@ def test_a_patient_without_subset_is_refused() -> None:
     message = "split: patient TCGA_NA_0001_19950101 of the slices is in no subset; run dvc repro lgg-split"
     with pytest.raises(BadInput, match=f"^{message}$"):
         rows(SLICES, SPLIT[:1], "validation")
+
+
+def test_the_spacing_of_those_of_whom_it_is_known() -> None:
+    assert spacings(PATIENTS) == {"sub-001": (0.9, 1.1, 5.0)}

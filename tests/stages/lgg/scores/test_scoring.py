@@ -79,6 +79,20 @@ def test_metrics_are_over_patients(stacks: list[Stack]) -> None:
     assert gather(stacks).metrics == metrics
 
 
+def test_volumes_are_in_ml_and_distances_in_mm_where_the_spacing_is_known(stacks: list[Stack]) -> None:
+    """Pixels of 2 × 0.5 mm, slices 5 mm apart: 4 px are 4 · 5 mm³. The square is found two columns too far right."""
+    truth, found = np.zeros((1, 8, 8), dtype=np.bool_), torch.full((1, 8, 8), -10.0)
+    truth[0, 2:4, 2:4] = True
+    found[0, 2:4, 4:6] = 10.0
+    scores = gather([score_stack(slices(A), found, truth, 0.5, (2.0, 0.5, 5.0)), stacks[1]])
+    units = scores.patients[["tumour_ml", "predicted_ml", "nsd_2mm", "hd95_mm"]]
+    assert units.to_numpy()[0].tolist() == pytest.approx([0.02, 0.02, 1.0, 1.0])
+    assert units.isna().to_numpy()[1].all()
+    assert scores.patients["hd95_px"].tolist()[0] == 2
+    assert (scores.metrics["hd95_mm_mean"], scores.metrics["volume_error_ml_absolute_mean"]) == (1, 0)
+    assert scores.metrics["patients_of_known_spacing"] == 1
+
+
 def test_slices_keep_their_names_and_order(stacks: list[Stack]) -> None:
     both = gather(stacks[::-1]).slices
     assert both[["slice", "patient", "institution", "number"]].to_numpy().tolist() == [[7, B, "HT", 1], [7, A, "CS", 1]]

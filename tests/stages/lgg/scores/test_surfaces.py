@@ -21,7 +21,8 @@ def square(top: int, left: int, side: int, size: int = 40) -> Masks:
 
 
 def surface(prediction: Masks, truth: Masks) -> list[float]:
-    nsd, hd95 = surface_distances(prediction, truth).to_numpy()[0]
+    nsd, hd95, *unknown = surface_distances(prediction, truth).to_numpy()[0]
+    assert all(map(math.isnan, unknown))  # in mm
     return [nsd, hd95]
 
 
@@ -33,6 +34,17 @@ def test_surfaces_of_a_moved_square(shift: int, nsd: float, hd95: float, transpo
     axes = (0, 2, 1) if transposed else (0, 1, 2)
     prediction, truth = square(10, 10 + shift, 6).transpose(axes), square(10, 10, 6).transpose(axes)
     assert surface(prediction, truth) == pytest.approx([nsd, hd95])
+
+
+# Pixels 3 mm high and 0.5 mm wide. Moved by 3 columns, nothing of the outline is further off than 1.5 mm. By 6 the
+# squares touch: a column is 0.5 mm off, and 3 px of both rows behind it up to 2 mm: 12 of 20 px. By 1 row 6 of 20 px
+# are 3 mm off.
+@pytest.mark.parametrize(
+    ("down", "right", "nsd_2mm", "hd95_mm"), [(0, 0, 1, 0), (0, 3, 1, 1.5), (0, 6, 24 / 40, 3), (1, 0, 28 / 40, 3)]
+)
+def test_surfaces_in_mm(down: int, right: int, nsd_2mm: float, hd95_mm: float) -> None:
+    scores = surface_distances(square(10 + down, 10 + right, 6), square(10, 10, 6), (3.0, 0.5))
+    assert scores[["nsd_2mm", "hd95_mm"]].to_numpy()[0] == pytest.approx([nsd_2mm, hd95_mm])
 
 
 def test_surfaces_of_squares_far_apart() -> None:
