@@ -35,7 +35,7 @@ from stages.lgg.pretrained.weights import Pretrained, Start
 from stages.lgg.scans.intensity import Scaling, brightness_of_each
 from stages.lgg.tables import Subset, read_slices, read_split, read_weights, rows
 from stages.lgg.unet import optimizer, resume
-from stages.lgg.unet.augment import Augmentation, augment
+from stages.lgg.unet.augment import Augmentation, augment, jitter
 from stages.lgg.unet.batches import (
     Precision,
     Slices,
@@ -135,7 +135,8 @@ def train(
             drawn = draw(cumulative, generator).split(params.batch)
             for chosen in drawn:
                 images, masks = augment(*batch(training, chosen), params.augment, generator)
-                logits = _forward(unet, centred(training, chosen, images), params)
+                shown = jitter(centred(training, chosen, images), params.augment, generator)
+                logits = _forward(unet, shown, params)
                 loss, *parts = segmentation_loss(logits, masks, bce=params.loss.bce, dice=params.loss.dice)
                 optim.zero_grad()
                 loss.backward()

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from stages.lgg.pretrained.layers import groups
 from stages.lgg.pretrained.reconstruction import hidden_error, hide
 from stages.lgg.unet import optimizer
-from stages.lgg.unet.augment import Augmentation, augment
+from stages.lgg.unet.augment import Augmentation, augment, jitter
 from stages.lgg.unet.batches import Slices, batch, draw
 from stages.lgg.unet.losses import Loss, segmentation_loss
 from stages.lgg.unet.network import UNet
@@ -81,6 +81,7 @@ def tune(
     unet.train()
     for chosen in draw(cumulative, generator, steps * recipe.batch).split(recipe.batch):
         images, masks = augment(*batch(task.slices, chosen), recipe.augment, generator)
+        images = jitter(images, recipe.augment, generator)
         loss = task.loss(unet, images.contiguous(memory_format=torch.channels_last), masks, generator)
         optim.zero_grad()
         loss.backward()

@@ -1,5 +1,7 @@
 """From packed slices to what the network sees: scaled intensities and, in training, one random affine map an item.
 
+Intensities may be changed at random too.
+
 Shapes: B items, H = W pixels; images B 3 H W, masks B 1 H W.
 """
 
@@ -19,7 +21,7 @@ EPSILON = 1e-5  # a constant image scales to 0, not to NaN
 
 @dataclass(frozen=True, kw_only=True, config=STRICT_KEYS)
 class Augmentation:
-    """Ranges of the random affine maps."""
+    """Ranges of the random maps, of places and of intensities."""
 
     scale: Annotated[float, Field(ge=0, lt=1)]
     """A slice grows or shrinks by a factor drawn from [1 − scale, 1 + scale]."""
@@ -27,6 +29,8 @@ class Augmentation:
     """And turns by an angle drawn from [−rotation_degrees, rotation_degrees]."""
     flip: Annotated[float, Field(ge=0, le=1)]
     """And is mirrored left to right with this probability."""
+    intensity: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Each channel, as scaled, is multiplied by 1 ± at most this, and then at most this is added or taken away."""
 
 
 def scale_intensity(images: Tensor) -> Tensor:
@@ -48,6 +52,16 @@ def augment(images: Tensor, masks: Tensor, augmentation: Augmentation, generator
     moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     moved_masks = functional.grid_sample(masks, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return moved, moved_masks
+
+
+def jitter(images: Tensor, augmentation: Augmentation, generator: Generator) -> Tensor:
+    """Change the intensities of each item's channels at random, B 3 H W; nothing is drawn where nothing changes."""
+    if not augmentation.intensity:
+        return images
+    draws = torch.rand(2, *images.shape[:2], 1, 1, generator=generator, device=images.device)
+    factor, shift = augmentation.intensity * (2 * draws - 1)
+    changed: Tensor = images * (1 + factor) + shift
+    return changed
 
 
 def _inverse_maps(count: int, augmentation: Augmentation, generator: Generator) -> Tensor:

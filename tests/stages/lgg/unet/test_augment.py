@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from stages.lgg.unet.augment import Augmentation, augment, scale_intensity
+from stages.lgg.unet.augment import Augmentation, augment, jitter, scale_intensity
 
 NOTHING = Augmentation(scale=0, rotation_degrees=0, flip=0)
 
@@ -101,3 +101,22 @@ def test_the_same_generator_gives_the_same_bits_and_another_other_ones() -> None
     other, _ = augment(images, masks, some, generator(2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
+
+
+def test_intensities_change_by_channel_within_their_range() -> None:
+    images = torch.stack([torch.zeros(500, 3, 2, 2), torch.ones(500, 3, 2, 2)], dim=-1).flatten(3)  # 0, 1, 0, 1 …
+    changed = jitter(images, Augmentation(scale=0, rotation_degrees=0, flip=0, intensity=0.3), generator())
+    shift, gain = changed[..., 0, 0], changed[..., 0, 1] - changed[..., 0, 0]  # of a channel, from its 0 and its 1
+    torch.testing.assert_close(changed, images * gain[..., None, None] + shift[..., None, None])
+    for found, middle in ((shift, 0.0), (gain, 1.0)):
+        assert (found - middle).abs().max() <= 0.3 + 1e-6
+        assert found.mean().item() == pytest.approx(middle, abs=0.02)
+        assert found.std().item() == pytest.approx(0.3 / math.sqrt(3), abs=0.01)  # of a uniform draw
+    assert not torch.equal(gain[:, 0], gain[:, 1])
+
+
+def test_where_no_intensity_changes_nothing_is_drawn() -> None:
+    drawn, images = generator(), torch.rand(2, 3, 4, 4)
+    before = drawn.get_state()
+    assert jitter(images, NOTHING, drawn) is images
+    assert torch.equal(drawn.get_state(), before)
