@@ -11,6 +11,7 @@ uint8; drawing by weight, scaling, augmentation and losses happen there, and no 
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -50,6 +51,7 @@ from stages.lgg.unet.batches import (
 from stages.lgg.unet.checkpoint import About
 from stages.lgg.unet.losses import Loss, segmentation_loss
 from stages.lgg.unet.network import Network, UNet
+from stages.lgg.unet.together import ALONE, Together, joined
 from stages.params import STRICT_KEYS, load
 from stages.progress import progress
 
@@ -99,6 +101,7 @@ def train(
     state: dict[str, Any] | None = None,
     start: Pretrained | None = None,
     on_step: Callable[[], None] = lambda: None,
+    together: Together = ALONE,
 ) -> Iterator[Epoch]:
     """Yield an `Epoch` as each ends; given the `state` of an earlier one, only those that follow it.
 
@@ -106,7 +109,8 @@ def train(
     whether or not training was broken off between them. `weights` are the probabilities of the training slices.
     `validation` may have no slice; then nothing is validated.
     What is in `start` takes the place of first weights, and moves as `params.start` says.
-    `on_step` is called at each step of an epoch, which a GPU may not have ended by then.
+    `on_step` is called at each step of an epoch, which a GPU may not have ended by then. Processes that train
+    `together` yield the same epochs, each at its own time.
 
     Raises:
         BadParameters: the loss is no longer a number, or nothing is left to train.
@@ -117,6 +121,7 @@ def train(
     old = start.weights if start else {}
     unet.load_state_dict(unet.state_dict() | old)
     trained = groups(unet, old, params.start.rate)
+    together.share_moments(unet)
     unet = unet.to(device).to(memory_format=torch.channels_last)
     steps = steps_per_epoch(len(weights), params.batch)
     optim, schedule = optimizer.build(trained, params.optimizer, params.epochs * steps)
@@ -133,13 +138,18 @@ def train(
         sums = torch.zeros(3, device=device)
         with seeded(params.seed, number, device) as generator:
             drawn = draw(cumulative, generator).split(params.batch)
-            for chosen in drawn:
-                images, masks = augment(*batch(training, chosen), params.augment, generator)
-                shown = jitter(centred(training, chosen, images), params.augment, generator)
+            for whole in drawn:
+                own = len(whole), together.part(len(whole))
+                chosen = whole[own[1]]
+                images, masks = augment(*batch(training, chosen), params.augment, generator, own)
+                shown = jitter(centred(training, chosen, images), params.augment, generator, own)
                 logits = _forward(unet, shown, params)
-                loss, *parts = segmentation_loss(logits, masks, bce=params.loss.bce, dice=params.loss.dice)
+                loss, *parts = segmentation_loss(
+                    logits, masks, bce=params.loss.bce, dice=params.loss.dice, together=together
+                )
                 optim.zero_grad()
                 loss.backward()
+                together.share_gradients(unet.parameters())
                 optim.step()
                 schedule.step()
                 if mean:
@@ -148,7 +158,7 @@ def train(
                 on_step()
         metrics = _named("train", sums / len(drawn))
         if len(validation.images):
-            metrics |= _validate(unet, validation, params, mean)
+            metrics |= _validate(unet, validation, params, mean, together)
         if not all(math.isfinite(value) for name, value in metrics.items() if name.endswith("/loss")):
             raise BadParameters(f"the loss is no number in epoch {number}: lower lgg.train.optimizer.learning_rate")
         states = {"unet": unet.state_dict(), "optimizer": optim.state_dict(), "schedule": schedule.state_dict()}
@@ -165,7 +175,11 @@ def _forward(unet: UNet, images: Tensor, params: TrainParams, mean: optimizer.Me
 
 @torch.no_grad()
 def _validate(
-    unet: UNet, validation: Slices, params: TrainParams, mean: optimizer.Mean | None = None
+    unet: UNet,
+    validation: Slices,
+    params: TrainParams,
+    mean: optimizer.Mean | None = None,
+    together: Together = ALONE,
 ) -> resume.Metrics:
     """Losses over consecutive batches in the order of the slices, and the mean Dice of whole volumes."""
     unet.eval()
@@ -174,13 +188,14 @@ def _validate(
     volumes = int(validation.volumes.max()) + 1
     overlap, sizes = torch.zeros(2, volumes, device=device, dtype=torch.float64)  # V pixels
     batches = torch.arange(len(validation.images), device=device).split(params.batch)
-    for chosen in batches:
+    for chosen in batches[together.rank :: together.size]:
         images, masks = batch(validation, chosen)
         logits = _forward(unet, centred(validation, chosen, images), params, mean)
         sums += torch.stack(segmentation_loss(logits, masks, bce=params.loss.bce, dice=params.loss.dice))
         predicted = (logits.sigmoid() >= THRESHOLD).float()
         for total, pixels in ((overlap, 2 * predicted * masks), (sizes, predicted + masks)):
             total.index_add_(0, validation.volumes[chosen], pixels.sum((1, 2, 3), dtype=torch.float64))
+    sums, overlap, sizes = (together.total(values) for values in (sums, overlap, sizes))
     dice = (overlap / sizes).nanmean()  # a volume empty in both is 0/0 and does not count
     return _named("validation", sums / len(batches)) | {"validation/dice_per_volume_mean": dice.item()}
 
@@ -272,34 +287,56 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
     """Train the U-Net on DATA, a folder of arrays and tables, into the folder MODEL; log curves to CURVES.
 
     Broken off at any moment, the next run with the same parameters, data and code goes on from the last epoch.
+    Several GPUs: torchrun --standalone --nproc-per-node N -m stages.lgg.train …, the rest as it stands in dvc.yaml.
     Parameters: lgg.train of params.yaml. TensorBoard: runs/lgg-train.
     """
-    from dvclive import Live
-    from tensorboardX import SummaryWriter
+    with joined() as (together, device):
+        _main(data, model, curves, together, device)
 
+
+def _main(data: Path, model: Path, curves: Path, together: Together, device: torch.device) -> None:
     params = load(TrainParams, "lgg.train")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     make_exact(params.threads, params.precision)
     with within_memory("lgg.pack.side"):
         training, weights, validation, patients = load_slices(data, params.network, params.scaling, device)
-    steps = steps_per_epoch(len(weights), params.batch)
     start, inputs = None, [data / name for name in FILES]
     if params.start.weights != pretrained.NONE:
         path = Path(params.start.weights)
         start = pretrained.read(path, params.network, params.start.layers)
         inputs.append(path)
         patients["train"] = tuple(sorted({*patients["train"], *start.trained_on}))
-        print(f"{path}: {start.report()}", flush=True)
+        if together.first:
+            print(f"{path}: {start.report()}", flush=True)
     about = describe(training, patients, inputs, params)
-    place = Path(".state/lgg-train") / resume.key(params, [about.data, about.code], device)
+    processes = [str(together.size)] if together.size > 1 else []  # their number changes the last bits
+    place = Path(".state/lgg-train") / resume.key(params, [about.data, about.code, *processes], device)
+    epochs = partial(train, training, weights, validation, params, start=start, together=together)
+    with within_memory("lgg.train.batch or lgg.pack.side"):
+        if together.first:
+            steps = steps_per_epoch(len(weights), params.batch)
+            with resume.open_progress(place, params.network, about, keep_all=params.keep == "all") as kept:
+                together.wait()
+                _write(epochs, kept, params.epochs, steps, model, curves)
+        else:
+            together.wait()  # until the first has looked after what a killed training left
+            kept = resume.Progress(place, params.network, about, keep_all=False)
+            for _ in epochs(kept.state):
+                pass
+
+
+def _write(
+    epochs: Callable[..., Iterator[Epoch]], kept: resume.Progress, count: int, steps: int, model: Path, curves: Path
+) -> None:
+    """Train the `count` epochs of so many `steps`, and write weights and curves."""
+    from dvclive import Live
+    from tensorboardX import SummaryWriter
+
     with (
-        within_memory("lgg.train.batch or lgg.pack.side"),
-        resume.open_progress(place, params.network, about, keep_all=params.keep == "all") as kept,
         # Curves grow while training goes on, for `dvc plots show`; so they are not staged as the weights are.
         growing(curves / "metrics.json", curves / "plots" / "metrics"),
         Live(str(curves), dvcyaml=None, save_dvc_exp=False, report=None) as live,
         SummaryWriter(str(board("lgg-train", "lgg")), purge_step=0) as writer,
-        progress("train", params.epochs * steps, "step", done=len(kept.history) * steps) as bar,
+        progress("train", count * steps, "step", done=len(kept.history) * steps) as bar,
     ):
 
         def log(metrics: resume.Metrics) -> None:
@@ -310,7 +347,7 @@ def main(data: Path, *, model: Path, curves: Path) -> None:
 
         for metrics in kept.history:
             log(metrics)
-        for epoch in train(training, weights, validation, params, kept.state, start, bar.add):
+        for epoch in epochs(kept.state, on_step=bar.add):
             kept.save(epoch.metrics, epoch.state)
             log(epoch.metrics)
             shown = {name: value for name, value in epoch.metrics.items() if name.endswith(("/loss", "mean"))}

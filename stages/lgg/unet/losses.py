@@ -5,11 +5,13 @@ Shapes: logits, probability and target are B 1 H W; the target holds 0 and 1; a 
 
 from typing import Annotated
 
+import torch
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from stages.lgg.unet.together import ALONE, Together
 from stages.params import STRICT_KEYS
 
 SMOOTH = 1.0  # keeps the dice of an empty batch defined
@@ -41,8 +43,26 @@ def soft_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
     return 1 - (2 * overlap + SMOOTH) / (probability.sum() + target.sum() + SMOOTH)
 
 
-def segmentation_loss(logits: Tensor, target: Tensor, *, bce: float, dice: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The weighted sum bce·(cross-entropy) + dice·(soft dice loss), then the two parts by themselves."""
-    cross_entropy = binary_cross_entropy(logits, target)
-    soft_dice = soft_dice_loss(logits.float().sigmoid(), target)
+def segmentation_loss(
+    logits: Tensor, target: Tensor, *, bce: float, dice: float, together: Together = ALONE
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The weighted sum bce·(cross-entropy) + dice·(soft dice loss), then the two parts by themselves.
+
+    Where several processes train `together`, each gives its part of the batch, and the losses are those of all parts.
+    """
+    if together.size == 1:
+        cross_entropy = binary_cross_entropy(logits, target)
+        soft_dice = soft_dice_loss(logits.float().sigmoid(), target)
+    else:
+        cross_entropy, soft_dice = _of_all_parts(logits.float(), target, together)
     return bce * cross_entropy + dice * soft_dice, cross_entropy, soft_dice
+
+
+def _of_all_parts(logits: Tensor, target: Tensor, together: Together) -> tuple[Tensor, Tensor]:
+    """`binary_cross_entropy` and `soft_dice_loss` of the whole batch, from the sums of its parts."""
+    probability = logits.sigmoid()
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
+    pixels = torch.full_like(entropy, target.numel())
+    sums = [entropy, pixels, (probability * target).sum(), probability.sum() + target.sum()]
+    entropy, pixels, overlap, area = together.total(torch.stack(sums)).unbind()
+    return entropy / pixels, 1 - (2 * overlap + SMOOTH) / (area + SMOOTH)
