@@ -211,7 +211,7 @@ def test_who_may_import_whom(path: Path) -> None:
 
 ROOMS: dict[str, set[str]] = {
     "source": set(), "layouts": set(), "formats": set(), "scans": {"layouts", "formats"}, "unet": {"scans"},
-    "scores": {"unet"}, "inference": {"formats", "scans", "scores", "unet"},
+    "scores": {"unet"}, "inference": {"formats", "layouts", "scans", "scores", "unet"},
     "sharing": {"inference", "scans", "scores", "unet"}, "pretrained": {"source", "scans", "unet", "scores"},
 }  # fmt: skip
 """The folders of stages/lgg, and which others each may import from; the stages beside them may import from all."""

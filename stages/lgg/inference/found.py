@@ -1,21 +1,25 @@
 """Which scans lie at a path, by names alone: volumes NIfTI, or pictures TIFF and PNG.
 
-NAME_0000.nii.gz, NAME_0001.nii.gz, NAME_0002.nii.gz     pre-contrast, FLAIR, post-contrast
+NAME_0000.nii.gz, NAME_0001.nii.gz, NAME_0002.nii.gz     pre-contrast, FLAIR, post-contrast; or as dataset.json says,
+                                                         there or in the folder above
 NAME_T1w.nii.gz, NAME_FLAIR.nii.gz, NAME_ce-..._T1w.nii.gz   the same, as BIDS has them
 NAME_<number>.tif or .png                                a slice, its sequences as three channels
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from stages.errors import BadInput
+from stages.lgg.layouts.nnunet import DATASET, channels_of
 
 SEQUENCES = ("pre", "flair", "post")
 NIFTI = r"\.nii(?:\.gz)?"
-NNUNET = re.compile(rf"(.+)_000([0-2]){NIFTI}")
+NNUNET = re.compile(rf"(.+)_([0-9]{{4}}){NIFTI}")
 BIDS = re.compile(rf"(.+)_(T1w|FLAIR){NIFTI}")
 PERSON = re.compile(r"sub-[^_]+(?:_ses-[^_]+)?")
 CONTRAST = re.compile(r"_ce-[^_]+")
@@ -63,17 +67,20 @@ def find(paths: Iterable[Path]) -> list[Scan]:
 
 def _below(folder: Path) -> Iterator[Scan]:
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    yield from _in_one(path for path in entries if path.is_file())
+    yield from _in_one(folder, (path for path in entries if path.is_file()))
     for path in entries:
         if path.is_dir():
             yield from _below(path)
 
 
-def _in_one(files: Iterable[Path]) -> Iterator[Scan]:
+def _in_one(folder: Path, files: Iterable[Path]) -> Iterator[Scan]:
     volumes = dict[str, dict[str, Path]]()
     pictures = dict[str, dict[int, Path]]()
     for path in files:
-        if known := _volume(path.name):
+        if match := NNUNET.fullmatch(path.name):
+            if sequence := _channel(folder, path, int(match[2])):
+                _add(volumes.setdefault(match[1], {}), sequence, path)
+        elif known := _volume(path.name):
             _add(volumes.setdefault(known[0], {}), known[1], path)
         elif match := SLICE.fullmatch(path.name):
             _add(pictures.setdefault(match[1], {}), int(match[2]), path)
@@ -85,10 +92,28 @@ def _in_one(files: Iterable[Path]) -> Iterator[Scan]:
         yield Scan(name, None, dict(sorted(slices.items())))
 
 
+def _channel(folder: Path, path: Path, number: int) -> str | None:
+    """Which sequence a channel of nnU-Net is; None if it is none of the three."""
+    stated = next((one for one in (folder / DATASET, folder.parent / DATASET) if one.is_file()), None)
+    if stated:
+        return _channels(stated).get(number)
+    if number < len(SEQUENCES):
+        return SEQUENCES[number]
+    raise BadInput(f"{path}: {DATASET} is missing, which says which channel is which sequence; put it into {folder}")
+
+
+@cache
+def _channels(path: Path) -> Mapping[int, str]:
+    try:
+        stated = json.loads(path.read_bytes())
+        return channels_of(stated.get("channel_names", stated.get("modality")))
+    except (ValueError, TypeError, AttributeError) as error:
+        reason = str(error) if type(error) is ValueError else "it has no channel_names as nnU-Net writes them"
+        raise BadInput(f"{path}: {reason}") from None
+
+
 def _volume(name: str) -> tuple[str, str] | None:
     """Whose it is, and which sequence."""
-    if match := NNUNET.fullmatch(name):
-        return match[1], SEQUENCES[int(match[2])]
     if match := BIDS.fullmatch(name):
         stem = match[1]
         person = PERSON.match(stem)

@@ -38,7 +38,7 @@ def nnunet(names: Collection[str], dataset: bytes | None, *, labels_told: bool =
         return Layout(problems=[f"{DATASET} is missing, which says which channel is which sequence; {ADVICE}"])
     try:
         stated: Any = json.loads(dataset)
-        channels = _channels(stated.get("channel_names", stated.get("modality")))
+        channels = channels_of(stated.get("channel_names", stated.get("modality")))
         labels = None if labels_told else _tumour(stated["labels"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = (
@@ -52,8 +52,12 @@ def nnunet(names: Collection[str], dataset: bytes | None, *, labels_told: bool =
     return Layout(patients, problems, (DATASET,))
 
 
-def _channels(stated: Mapping[str, str]) -> dict[int, str]:
-    """The sequence of each channel that is one of the three."""
+def channels_of(stated: Mapping[str, str]) -> dict[int, str]:
+    """The sequence of each channel that is one of the three.
+
+    Raises:
+        ValueError: `stated` names no FLAIR, or one of the three twice.
+    """
     found: dict[int, str] = {}
     for number, name in stated.items():
         word = re.sub(r"[^a-z0-9]", "", name.lower())

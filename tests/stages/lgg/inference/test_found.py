@@ -1,5 +1,6 @@
 """Scans are found by the names of their files; what is ambiguous is refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ def touch(folder: Path, *names: str) -> Path:
 
 
 def test_three_ways_to_name_a_scan(tmp_path: Path) -> None:
-    touch(tmp_path / "a", "glioma_0000.nii.gz", "glioma_0001.nii.gz", "glioma_0002.nii", "glioma_0003.nii.gz")
+    touch(tmp_path / "a", "glioma_0000.nii.gz", "glioma_0001.nii.gz", "glioma_0002.nii")
     touch(tmp_path / "b/anat", "sub-1_ses-2_T1w.nii.gz", "sub-1_ses-2_ce-GD_T1w.nii.gz", "sub-1_ses-2_FLAIR.nii.gz")
     touch(tmp_path / "c", "eve_10.tif", "eve_2.tif", "eve_2_mask.tif", "notes.txt")
     first, second, third = find([tmp_path])
@@ -36,12 +37,40 @@ def test_three_ways_to_name_a_scan(tmp_path: Path) -> None:
         (["x/notes.txt"], "no scan in it"),
         (["x/a_T1w.nii.gz"], "a has no FLAIR"),
         (["x/a_FLAIR.nii.gz", "x/a_FLAIR.nii"], "may be the same image"),
+        (["x/a_0001.nii.gz", "x/a_0003.nii.gz"], "dataset.json is missing, which says which channel is which sequence"),
         (["x/a_FLAIR.nii.gz", "y/a_1.tif"], "are both of a; rename one scan"),
     ],
 )
 def test_what_is_ambiguous_is_refused(tmp_path: Path, names: list[str], words: str) -> None:
     with pytest.raises(BadInput, match=words):
         find([touch(tmp_path, *names)])
+
+
+@pytest.mark.parametrize("place", ["imagesTs", "."])
+def test_channels_are_what_dataset_json_calls_them(tmp_path: Path, place: str) -> None:
+    """BraTS's order, in which the first three would be taken for others."""
+    touch(tmp_path / "imagesTs", *(f"glioma_000{number}.nii.gz" for number in range(4)))
+    channels = {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}
+    (tmp_path / place / "dataset.json").write_text(json.dumps({"channel_names": channels, "labels": {}}))
+    [found] = find([tmp_path / "imagesTs"])
+    assert found.sequences is not None
+    numbers = {sequence: path.name[-8] for sequence, path in found.sequences.items()}
+    assert numbers == {"pre": "0", "post": "1", "flair": "3"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", r"dataset\.json: "),
+        ("[]", "it has no channel_names"),
+        ('{"modality": {"0": "T1", "1": "T2"}}', "its channels are T1, T2: exactly one must be FLAIR"),
+    ],
+)
+def test_a_dataset_json_that_does_not_tell(tmp_path: Path, content: str, words: str) -> None:
+    touch(tmp_path, "glioma_0000.nii.gz", "glioma_0001.nii.gz")
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(BadInput, match=words):
+        find([tmp_path])
 
 
 def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
