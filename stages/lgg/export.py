@@ -18,7 +18,7 @@ from stages.lgg.sharing.card import COLUMNS, MEASURED
 from stages.lgg.sharing.card import card as make_card
 from stages.lgg.sharing.graph import CLOSE, difference, to_onnx
 from stages.lgg.tables import read_slices, read_split, rows
-from stages.lgg.unet.checkpoint import load_model, save_safetensors, weights_of
+from stages.lgg.unet.checkpoint import Model, load_model, save_safetensors, weights_of
 
 ADVICE = "run dvc repro lgg-evaluate"
 
@@ -26,11 +26,13 @@ ADVICE = "run dvc repro lgg-evaluate"
 def main(data: Path, model: Path, *, metrics: Path, patients: Path, out: Path, card: Path, opset: int = 18) -> None:
     """Write the network of the folder MODEL that METRICS and PATIENTS are of into the folder OUT, and CARD about it.
 
-    OUT gets unet.onnx and unet.safetensors. Before, onnxruntime and torch must agree on the validation patient of DATA
-    with most tumour.
+    OUT gets unet.onnx and unet.safetensors, beside what it holds. Before, onnxruntime and torch must agree on the
+    validation patient of DATA with most tumour.
     """
     measured = _metrics(metrics)
-    trained = load_model(weights_of(model, measured["checkpoint"]))
+    path = weights_of(model, measured["checkpoint"])
+    trained, scored = load_model(path), read_scores(patients, COLUMNS, ADVICE)
+    _check(trained, path, measured, metrics, set(scored["patient"]), patients)
     slices = read_slices(data / "slices.csv")
     images, _ = map_arrays(data, len(slices), trained.unet.network.multiple)
     held_out = slices.iloc[rows(slices, read_split(data / "split.csv"), "validation")]
@@ -39,13 +41,24 @@ def main(data: Path, model: Path, *, metrics: Path, patients: Path, out: Path, c
     apart = difference(content, trained, images[held_out.loc[held_out["patient"] == most, "slice"].to_numpy()])
     if not apart <= CLOSE:
         raise BadInput(f"unet.onnx: probabilities for {most} differ by {apart:.1e} from torch's, more than {CLOSE:.0e}")
-    page = make_card(trained, measured, read_scores(patients, COLUMNS, ADVICE))
-    with staged(out, card) as (folder, text):
-        folder.mkdir()
-        (folder / "unet.onnx").write_bytes(content)
-        save_safetensors(folder / "unet.safetensors", trained)
+    page = make_card(trained, measured, scored)
+    with staged(out / "unet.onnx", out / "unet.safetensors", card) as (graph, tensors, text):
+        graph.write_bytes(content)
+        save_safetensors(tensors, trained)
         text.write_text(page, encoding="utf-8")
     print(f"unet.onnx says what torch says, within {apart:.1e} in probability")
+
+
+def _check(
+    trained: Model, weights: Path, measured: dict[str, Any], metrics: Path, scored: set[str], patients: Path
+) -> None:
+    """Refuse a page that would tell of one network what was measured of another."""
+    if known := sorted(scored & set(trained.about.trained_on)):
+        raise BadInput(f"{weights}: trained on {known[0]}, whom {patients} has as scored; {ADVICE}")
+    about = {"scaling": trained.about.scaling, "slice_size_px": trained.about.side}
+    for name, value in about.items():
+        if measured[name] != value:
+            raise BadInput(f"{metrics}: its {name} is {measured[name]}, and that of {weights} is {value}; {ADVICE}")
 
 
 def _metrics(path: Path) -> dict[str, Any]:

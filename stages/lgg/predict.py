@@ -20,6 +20,7 @@ from stages.command import run
 from stages.errors import BadInput
 
 WARNING = "not a medical device: nothing here is for diagnosis or treatment"
+MOST_THREADS = 1024  # OpenMP ends the process where it cannot have as many as it is told
 PACKAGES = ("torch", "numpy", "nibabel")
 
 
@@ -35,10 +36,11 @@ def main(
     report: bool = False,
     threshold: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.5,
     flip: bool = True,
-    largest_component: bool = True,
+    largest_component: bool = False,
     batch: Annotated[int, Parameter(validator=Number(gte=1))] = 8,
-    threads: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    threads: Annotated[int | None, Parameter(validator=Number(gte=1, lte=MOST_THREADS))] = None,
     precision: Literal["float32", "tfloat32", "bfloat16"] = "float32",
+    as_stored: bool = False,
 ) -> None:
     """Write a mask for each scan. Not a medical device.
 
@@ -60,6 +62,7 @@ def main(
         batch: Slices at once.
         threads: CPU threads; all of them by default.
         precision: Of convolutions.
+        as_stored: Take slices as they lie in the file, whatever it says of the patient's front and sides.
     """
     print(WARNING, file=sys.stderr)
     # Imported here, so that --help need not wait for torch.
@@ -68,15 +71,18 @@ def main(
     from stages.lgg.inference.members import load_members, predict
     from stages.lgg.inference.memory import within_memory
     from stages.lgg.inference.reading import read
-    from stages.lgg.inference.written import picture, write
+    from stages.lgg.inference.written import check_out, picture, write
     from stages.lgg.inference.written import statistics as measured
 
+    if not scans:
+        raise BadInput("-i names no folder; give the folder of a scan, or of many")
     found = find(scans)
+    check_out(found, out)
     members = load_members(model, threads or os.cpu_count() or 1, precision)
-    rows, told = list[dict[str, Any]](), list[dict[str, Any]]()
+    rows, told, failed = list[dict[str, Any]](), list[dict[str, Any]](), dict[str, str]()
     for scan in found:
-        content = read(scan)
         try:
+            content = read(scan, as_stored=as_stored)
             with within_memory("--batch", ""):
                 predicted = predict(
                     members,
@@ -88,25 +94,28 @@ def main(
                     precision=precision,
                 )
         except BadInput as error:
-            raise BadInput(f"{scan.name}: {error}") from None
+            failed[scan.name] = str(error) if scan.name in str(error) else f"{scan.name}: {error}"
+            continue
         chosen: dict[str, Any] = {"mask": predicted.mask}
         if probabilities:
             chosen["probabilities"] = predicted.probabilities
         if uncertainty:
             chosen["uncertainty"] = predicted.uncertainty
         write(scan, content, chosen, out, picture(content, predicted.mask) if preview else None)
+        known = sorted(name for name, model in members.named() if scan.name in model.about.trained_on)
         rows.append(measured(scan.name, content.grid, predicted.mask))
-        told.append({**rows[-1], "missing": content.missing, "sha256": content.hashes})
-        print(_line(rows[-1], content.missing))
-    if statistics:
+        told.append({**rows[-1], "missing": content.missing, "sha256": content.hashes, "trained_on_by": known})
+        print(_line(rows[-1], content.missing, known))
+    if statistics and rows:
         with staged(out / "statistics.csv") as (part,), part.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-    if report:
+    if report and rows:
         content_of = {
             "scans": told,
-            "model": {"sha256": members.hashes, "side_px": members.side, "licence": members.models[0].about.licence},
+            "failed": failed,
+            "model": {"sha256": members.hashes, "side_px": members.side, "licences": members.licences},
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "device": str(next(members.models[0].unet.parameters()).device),
             "options": {
@@ -115,17 +124,23 @@ def main(
                 "largest_component": largest_component,
                 "batch": batch,
                 "precision": precision,
+                "as_stored": as_stored,
             },
             "warning": WARNING,
         }
         with staged(out / "report.json") as (part,):
             part.write_text(json.dumps(content_of, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    if failed:
+        first, *others = failed.values()
+        more = f"; and {len(others)} more" if others else ""
+        raise BadInput(f"{first}{more}. {len(rows)} of {len(found)} scans were done")
 
 
-def _line(row: dict[str, Any], missing: tuple[str, ...]) -> str:
+def _line(row: dict[str, Any], missing: tuple[str, ...], known: list[str]) -> str:
     size = f"{row['tumour_px']} px" if row["volume_ml"] is None else f"{row['volume_ml']:.2f} ml"
     without = f"; FLAIR stands in for {' and '.join(f'{name}-contrast' for name in missing)}" if missing else ""
-    return f"{row['scan']}: {size} in {row['slices_with_tumour']} of {row['slices']} slices{without}"
+    seen = f"; {', '.join(known)} trained on this patient" if known else ""
+    return f"{row['scan']}: {size} in {row['slices_with_tumour']} of {row['slices']} slices{without}{seen}"
 
 
 if __name__ == "__main__":

@@ -21,6 +21,10 @@ HEADER_BYTES = 544
 BEHIND_BYTES = 1 << 16
 """Read past the last voxel, where the checksum of a compressed file stands."""
 GZIP = b"\x1f\x8b"
+CLOSE = 0.01
+"""By how much of itself a spacing may differ between two places that tell it."""
+SQUARE = 1e-4
+"""By how much of itself the volume of a voxel with axes at right angles may be off, which are stored in 32 bits."""
 TO_MM = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}
 
 
@@ -30,10 +34,15 @@ class Header:
 
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
+    """From voxel to voxel along each axis."""
+    voxel_mm3: float
+    """The volume of a voxel; less than the product of the spacing where the axes are not at right angles."""
     spacing_known: bool
     """Whether the file says in which unit, or where the volume lies; else the spacing is of no known unit."""
     affine: NDArray[np.float64]
     """From voxels to mm."""
+    placed: bool
+    """Whether the file says where the volume lies in the patient; else the affine is no more than the spacing."""
     raw: Any
     """nibabel's own."""
 
@@ -54,7 +63,7 @@ def read_header(head: bytes, name: str) -> Header:
         unit = raw.get_xyzt_units()[0]
         spacing = [round(float(length) * TO_MM[unit], 6) for length in raw["pixdim"][1:4]]
         affine = np.array(raw.get_best_affine(), np.float64)
-        known = unit != "unknown" or raw["qform_code"] > 0 or raw["sform_code"] > 0
+        placed = bool(raw["qform_code"] > 0 or raw["sform_code"] > 0)
     except Exception:  # nibabel meets a damaged file with whatever its bytes lead to
         raise BadInput(f"{name} is no NIfTI file that can be read: it is cut short or damaged") from None
     if len(shape) != 3:
@@ -65,7 +74,16 @@ def read_header(head: bytes, name: str) -> Header:
         raise BadInput(f"{name} has voxels of {raw.get_data_dtype()}; save it as whole or real numbers")
     if not all(0 < length < np.inf for length in spacing) or not np.isfinite(affine).all():
         raise BadInput(f"{name} says that its voxels are {' × '.join(map(str, spacing))} mm; correct its header")
-    return Header((shape[0], shape[1], shape[2]), (spacing[0], spacing[1], spacing[2]), bool(known), affine, raw)
+    mm3 = float(np.prod(spacing))
+    if placed:
+        axes = affine[:3, :3] * TO_MM[unit]
+        if not np.allclose(found := np.linalg.norm(axes, axis=0), spacing, rtol=CLOSE):
+            told, placed_at = (" × ".join(f"{length:.4g}" for length in some) for some in (spacing, found))
+            raise BadInput(f"{name} says that its voxels are {told} mm, and places them {placed_at} mm apart; mend it")
+        skewed = float(abs(np.linalg.det(axes)))
+        mm3 = mm3 if np.isclose(skewed, mm3, rtol=SQUARE) else skewed
+    known = placed or unit != "unknown"
+    return Header((shape[0], shape[1], shape[2]), (spacing[0], spacing[1], spacing[2]), mm3, known, affine, placed, raw)
 
 
 def read_voxels(content: bytes, name: str, most_bytes: int) -> NDArray[Any]:

@@ -50,7 +50,7 @@ def find(paths: Iterable[Path]) -> list[Scan]:
         BadInput: a path is not there or holds no scan, a scan has no FLAIR, or two things have one name.
     """
     scans = dict[str, Scan]()
-    for path in paths:
+    for path in {path.resolve(): path for path in paths}.values():
         if not path.exists():
             raise BadInput(f"{path}: no such file or folder; give the folder of a scan")
         if not path.is_dir():
@@ -77,6 +77,8 @@ def _in_one(folder: Path, files: Iterable[Path]) -> Iterator[Scan]:
     volumes = dict[str, dict[str, Path]]()
     pictures = dict[str, dict[int, Path]]()
     for path in files:
+        if not path.name.isprintable():
+            raise BadInput(f"{str(path)!r}: a name that cannot be printed; give the file another one")
         if match := NNUNET.fullmatch(path.name):
             if sequence := _channel(folder, path, int(match[2])):
                 _add(volumes.setdefault(match[1], {}), sequence, path)
@@ -89,6 +91,9 @@ def _in_one(folder: Path, files: Iterable[Path]) -> Iterator[Scan]:
             raise BadInput(f"{next(iter(sequences.values())).parent}: {name} has no FLAIR, which nothing replaces")
         yield Scan(name, sequences, {})
     for name, slices in pictures.items():
+        numbers = range(min(slices), max(slices) + 1)
+        if missing := next((number for number in numbers if number not in slices), None):
+            raise BadInput(f"{folder}: {name} has slices {numbers[0]} to {numbers[-1]}, but none numbered {missing}")
         yield Scan(name, None, dict(sorted(slices.items())))
 
 

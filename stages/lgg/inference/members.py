@@ -18,7 +18,7 @@ from stages.lgg.inference.reading import Read
 from stages.lgg.scans.geometry import to_scan
 from stages.lgg.scores.metrics import largest_component
 from stages.lgg.unet.batches import Precision
-from stages.lgg.unet.checkpoint import Model, load_model
+from stages.lgg.unet.checkpoint import SAFETENSORS, Model, load_model
 
 Values = NDArray[np.float32]
 
@@ -28,6 +28,15 @@ class Members(NamedTuple):
 
     models: list[Model]
     hashes: dict[str, str]
+
+    def named(self) -> list[tuple[str, Model]]:
+        """The networks by the names of their files."""
+        return list(zip(self.hashes, self.models, strict=True))
+
+    @property
+    def licences(self) -> list[str]:
+        """Of the data that they were trained on."""
+        return sorted({model.about.licence for model in self.models})
 
     @property
     def side(self) -> int:
@@ -50,7 +59,12 @@ def load_members(path: Path, threads: int, precision: Precision) -> Members:
     Raises:
         BadInput: no network there, one that cannot be read, or networks of different sides.
     """
-    files = [path] if path.is_file() else [last] if (last := path / "last.pt").is_file() else sorted(path.glob("*.pt"))
+    if path.is_file():
+        files = [path]
+    elif (last := path / "last.pt").is_file():
+        files = [last]
+    else:
+        files = sorted(path.glob("*.pt")) or sorted(path.glob(f"*{SAFETENSORS}"))
     if not files:
         raise BadInput(f"{path}: no network there; give a file such as last.pt, or a folder of several")
     models = [set_up(load_model(file), threads, precision) for file in files]

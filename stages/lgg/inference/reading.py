@@ -3,7 +3,7 @@
 S slices of H W px · s px, the side that the network was trained on
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from stages.lgg.scans.archive import FILE_BYTES, VOLUME_BYTES
 from stages.lgg.scans.geometry import pad
 from stages.lgg.scans.resize import average
 from stages.lgg.scans.stacks import DEPTHS, form, narrow, opaque
-from stages.lgg.scans.values import MOST_PX, Grid, Pixels, to_bytes, window, window_of_counts
-from stages.lgg.scans.volumes import axes, hold
+from stages.lgg.scans.values import MOST_PX, Grid, Pixels, window_of_counts
+from stages.lgg.scans.volumes import grid_of, hold, shown
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Read:
         return np.stack([average(pad(one, self.grid.side), side) for one in self.pixels])
 
 
-def read(scan: Scan) -> Read:
-    """All files of a scan.
+def read(scan: Scan, *, as_stored: bool = False) -> Read:
+    """All files of a scan; `as_stored` takes slices as they lie in a volume, whatever it says of the patient.
 
     Raises:
         BadInput: one is damaged, or of another form than the others; the message names it.
@@ -53,28 +53,22 @@ def read(scan: Scan) -> Read:
     hashes = {path.name: sha256(content).hexdigest() for path, content in contents.items()}
     if scan.sequences is None:
         return _pictures(contents, hashes)
-    return _volumes({name: (path, contents[path]) for name, path in scan.sequences.items()}, hashes)
+    return _volumes({name: (path, contents[path]) for name, path in scan.sequences.items()}, hashes, as_stored)
 
 
-def _volumes(files: dict[str, tuple[Path, bytes]], hashes: dict[str, str]) -> Read:
+def _volumes(files: dict[str, tuple[Path, bytes]], hashes: dict[str, str], as_stored: bool) -> Read:
     headers = {name: read_header(content[:HEAD_BYTES], str(path)) for name, (path, content) in files.items()}
     flair = headers["flair"]
     for name, header in headers.items():
         hold(header, str(files[name][0]), flair, str(files["flair"][0]))
-    axis, row, column = axes(flair)
-    mm, shape = flair.spacing_mm, flair.shape
-    spacing = (mm[row], mm[column], mm[axis]) if flair.spacing_known else None
-    grid = Grid(shape[axis], shape[row], shape[column], spacing, axis=axis)
-    if grid.side > MOST_PX:
-        raise BadInput(f"{files['flair'][0]} has slices of {grid.height} × {grid.width} px; the most are {MOST_PX}")
-    channels = {name: _channel(path, content, axis) for name, (path, content) in files.items()}
+    grid = grid_of(replace(flair, placed=False) if as_stored else flair, str(files["flair"][0]))
+    channels = {name: _channel(path, content, grid) for name, (path, content) in files.items()}
     pixels = np.stack([channels.get(name, channels["flair"]) for name in SEQUENCES], axis=-1)
     return Read(pixels, grid, flair, tuple(name for name in SEQUENCES if name not in files), hashes)
 
 
-def _channel(path: Path, content: bytes, axis: int) -> Pixels:
-    values = np.moveaxis(read_voxels(content, str(path), VOLUME_BYTES), axis, 0)
-    return values if values.dtype == np.uint8 else to_bytes(values, *window(values, str(path)))
+def _channel(path: Path, content: bytes, grid: Grid) -> Pixels:
+    return shown(grid.axes.to_slices(read_voxels(content, str(path), VOLUME_BYTES)), str(path))
 
 
 def _pictures(contents: dict[Path, bytes], hashes: dict[str, str]) -> Read:
@@ -88,6 +82,8 @@ def _pictures(contents: dict[Path, bytes], hashes: dict[str, str]) -> Read:
             raise BadInput(f"{path} is {form(image)}, and other slices are {form(images[0])}; make all alike")
         images.append(image)
     pixels = np.stack(images)
+    if (pixels == pixels.flat[0]).all():
+        raise BadInput(f"{next(iter(contents)).parent}: its slices show nothing: all values are {pixels.flat[0]}")
     if pixels.dtype != np.uint8:
         counts = [np.bincount(pixels[..., channel].ravel(), minlength=2**16) for channel in range(3)]
         windows = [window_of_counts(one) for one in counts]

@@ -5,6 +5,7 @@ S slices of H W px
 
 import gzip
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,27 @@ YELLOW = (255, 255, 0)
 ML = 1000.0  # mm³
 
 
-def write(scan: Scan, read: Read, layers: dict[str, NDArray[Any]], out: Path, preview: bytes | None) -> None:
-    """Write each of `layers` (S H W), a mask of bool or values of float32, under its name; and the picture.
+def check_out(scans: Sequence[Scan], out: Path) -> None:
+    """Refuse to write beside the files of any scan, where something might take the place of another file.
 
     Raises:
-        BadInput: it would lie beside the files of the scan, and might take the place of some.
+        BadInput: `out`, or the folder in it for a scan's slices, is the folder of a scan; or `out` is a file.
     """
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} is a file; give -o a folder")
+    theirs = dict[Path, Scan]()
+    for scan in scans:
+        for path in scan.files:
+            theirs |= {path.parent.resolve(): scan, path.resolve().parent: scan}
+    for folder in [out, *(out / scan.name for scan in scans if scan.sequences is None)]:
+        if lying := theirs.get(folder.resolve()):
+            raise BadInput(f"{folder}: {lying.name} lies there, and might be written over; give -o another folder")
+
+
+def write(scan: Scan, read: Read, layers: dict[str, NDArray[Any]], out: Path, preview: bytes | None) -> None:
+    """Write each of `layers` (S H W), a mask of bool or values of float32, under its name; and the picture."""
     files = dict[Path, bytes]()
     folder = out if read.header else out / scan.name
-    if folder.resolve() in {path.resolve().parent for path in scan.files}:
-        raise BadInput(f"{folder}: {scan.name} lies there itself, and might be written over; give -o another folder")
     for what, values in layers.items():
         if read.header:
             files[out / f"{scan.name}_{what}.nii.gz"] = nifti(values, read.header, read.grid)
@@ -57,7 +69,7 @@ def nifti(values: NDArray[Any], header: Header, grid: Grid) -> bytes:
     raw["scl_slope"], raw["scl_inter"], raw["cal_min"], raw["cal_max"] = np.nan, np.nan, 0, 0
     kind: Any = Nifti2Image if isinstance(raw, Nifti2Header) else Nifti1Image
     assert isinstance(raw, Nifti1Header)
-    return gzip.compress(kind(np.moveaxis(stored, 0, grid.axis), header.affine, raw).to_bytes(), mtime=0)
+    return gzip.compress(kind(grid.axes.to_file(stored), header.affine, raw).to_bytes(), mtime=0)
 
 
 def _tiff(values: NDArray[Any]) -> bytes:

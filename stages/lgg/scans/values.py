@@ -25,6 +25,28 @@ SHOWN = 6
 
 
 @dataclass(frozen=True)
+class Axes:
+    """How the slices of a volume lie in its file."""
+
+    order: tuple[int, int, int] = (0, 1, 2)
+    """The axes of the file along which slices, rows and columns follow each other."""
+    backwards: tuple[bool, bool, bool] = (False, False, False)
+    """Whether these run against the file."""
+
+    def to_slices(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """X Y Z to S H W."""
+        return self._turned(volume.transpose(self.order))
+
+    def to_file(self, stack: NDArray[Any]) -> NDArray[Any]:
+        """S H W to X Y Z."""
+        places: tuple[int, ...] = tuple(self.order.index(axis) for axis in range(3))
+        return self._turned(stack).transpose(places)
+
+    def _turned(self, stack: NDArray[Any]) -> NDArray[Any]:
+        return stack[tuple(slice(None, None, -1 if one else None) for one in self.backwards)]
+
+
+@dataclass(frozen=True)
 class Grid:
     """The grid of a patient's scan."""
 
@@ -37,8 +59,8 @@ class Grid:
     """Between rows, columns and slices; None where nobody knows."""
     kind: str = "uint8"
     """The type of the values, of pictures."""
-    axis: int = 0
-    """Of a volume, the one along which slices follow each other."""
+    axes: Axes = Axes()
+    """Of a volume."""
 
     @property
     def side(self) -> int:
@@ -95,7 +117,7 @@ def window(values: NDArray[Any], name: str) -> tuple[float, float]:
         BadInput: there are no two values; the message names `name`.
     """
     low, signal = min(float(values.min()), 0.0), values[values != 0]
-    if signal.size:
+    if signal.size and (values != values.flat[0]).any():
         place = _place(signal.size) - 1
         high = float(np.partition(signal, place)[place])
         if high > low:

@@ -1,27 +1,27 @@
 """Patients whose sequences are volumes: their grid, then one slice after the other.
 
-Slices follow each other along the axis with the largest spacing, the last one if several have it. Within a slice, rows
-and columns are the other two, in the order of the file.
+Slices follow each other along the axis with the largest spacing, the last one if several have it. They lie as a reader
+of images sees them, and as pictures have them: of axial slices the front is at the top and the right side to the left.
+Where a file does not say how it lies in the patient, rows and columns are its other two axes in their order.
 
 X Y Z voxels of the file · S slices of H W px
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import BadInput
-from stages.lgg.formats.nifti import HEAD_BYTES, Header, read_header, read_voxels
+from stages.lgg.formats.nifti import CLOSE, HEAD_BYTES, Header, read_header, read_voxels
 from stages.lgg.layouts.patients import Volumes
 from stages.lgg.scans.archive import VOLUME_BYTES, Archive
-from stages.lgg.scans.values import MOST_PX, Grid, Mask, Pixels, noting, to_bytes, tumour, window
+from stages.lgg.scans.values import MOST_PX, Axes, Grid, Mask, Pixels, noting, to_bytes, tumour, window
 
 APART = 0.1
 """Voxels that the corners of two volumes of one patient may lie apart."""
-CLOSE = 0.01
-"""By how much of itself a spacing in a table may differ from that in a file."""
 WHICH_LABELS = "say which in a table patients.csv, with columns patient and labels, as `1 2 4`"
 
 
@@ -48,30 +48,42 @@ def read(archive: Archive, patient: Volumes, grid: Grid, problems: list[str]) ->
         yield np.stack([channel[number] for channel in channels], axis=-1), mask[number]
 
 
-def axes(header: Header) -> tuple[int, int, int]:
-    """Which axes of the file are slices, rows and columns."""
-    axis = max(range(3), key=lambda one: (round(header.spacing_mm[one], 3), one))
+def grid_of(header: Header, name: str) -> Grid:
+    """The grid of a volume's slices, and how they lie in its file.
+
+    Raises:
+        BadInput: slices are too large; the message names `name`.
+    """
+    mm, shape = header.spacing_mm, header.shape
+    axis = max(range(3), key=lambda one: (shape[one] == 1, round(mm[one], 3), one))
     row, column = (one for one in range(3) if one != axis)
-    return axis, row, column
+    backwards = (False, False, False)
+    if header.placed:
+        from nibabel.orientations import io_orientation
+
+        world, sense = io_orientation(header.affine).T  # of each axis of the file: 0 to the right, 1 front, 2 top
+        row, column = sorted((row, column), key=lambda one: -world[one])
+        backwards = (False, bool(sense[row] > 0), bool(sense[column] > 0))
+    height, width = shape[row], shape[column]
+    if max(height, width) > MOST_PX:
+        raise BadInput(f"{name} has slices of {height} × {width} px; the most are {MOST_PX}")
+    between = header.voxel_mm3 / (mm[row] * mm[column])  # from slice to slice, at right angles to them
+    spacing = (mm[row], mm[column], between) if header.spacing_known else None
+    return Grid(shape[axis], height, width, spacing, axes=Axes((axis, row, column), backwards))
 
 
 def _grid(archive: Archive, patient: Volumes) -> Grid:
     flair = _header(archive, patient.flair)
     for name in patient.files:
         hold(_header(archive, name), name, flair, patient.flair)
-    mm = flair.spacing_mm
-    axis, row, column = axes(flair)
-    height, width = flair.shape[row], flair.shape[column]
-    if max(height, width) > MOST_PX:
-        raise BadInput(f"{patient.flair} has slices of {height} × {width} px; the most are {MOST_PX}")
-    stated = (mm[row], mm[column], mm[axis]) if flair.spacing_known else None
-    spacing = stated or patient.spacing_mm
+    grid = grid_of(flair, patient.flair)
+    stated = grid.spacing_mm
     if stated and patient.spacing_mm and not np.allclose(stated, patient.spacing_mm, rtol=CLOSE):
         told, found = (" × ".join(map(str, one)) for one in (patient.spacing_mm, stated))
         raise BadInput(
             f"{patient.flair} has a spacing of {found} mm, but patients.csv says {told}; correct one of them"
         )
-    return Grid(flair.shape[axis], height, width, spacing, axis=axis)
+    return replace(grid, spacing_mm=stated or patient.spacing_mm)
 
 
 def _header(archive: Archive, name: str) -> Header:
@@ -94,15 +106,22 @@ def hold(header: Header, name: str, flair: Header, flair_name: str) -> None:
 
 
 def _channel(archive: Archive, name: str | None, grid: Grid, problems: list[str]) -> Pixels | None:
-    """A sequence (S H W) in 8 bits: those of the file, or its range of values."""
+    """A sequence (S H W) in 8 bits; None if there is none, or it is bad."""
     if name is not None:
         with noting(problems):
             values = _slices(archive, name, grid)
-            if values.dtype == np.uint8:
-                return values
-            ends = window(values, name)
-            return np.stack([to_bytes(one, *ends) for one in values])
+            return shown(values, name)
     return None
+
+
+def shown(values: NDArray[Any], name: str) -> Pixels:
+    """A sequence (S H W) in 8 bits: those of the file, or its range of values.
+
+    Raises:
+        BadInput: all its values are the same; the message names `name`.
+    """
+    ends = window(values, name)
+    return values if values.dtype == np.uint8 else np.stack([to_bytes(one, *ends) for one in values])
 
 
 def _mask(archive: Archive, patient: Volumes, grid: Grid) -> Mask:
@@ -115,4 +134,4 @@ def _mask(archive: Archive, patient: Volumes, grid: Grid) -> Mask:
 
 def _slices(archive: Archive, name: str, grid: Grid) -> NDArray[Any]:
     """(X Y Z) as (S H W)."""
-    return np.moveaxis(read_voxels(archive.read(name), name, VOLUME_BYTES), grid.axis, 0)
+    return grid.axes.to_slices(read_voxels(archive.read(name), name, VOLUME_BYTES))

@@ -11,8 +11,9 @@ from stages.lgg.unet.checkpoint import Model
 
 POOREST = 5
 MEASURED = {
-    "calibration_within_10_px_of_tumour", "checkpoint", "checkpoint_chosen_on_validation", "hd95_px_mean",
-    "nsd_2px_mean", "relative_volume_error_absolute_mean", "slice_sensitivity", "slice_specificity", "threshold",
+    "calibration_within_10_px_of_tumour", "checkpoint", "checkpoint_chosen_on_validation", "flip", "hd95_px_mean",
+    "largest_component", "nsd_2px_mean", "relative_volume_error_absolute_mean", "scaling", "slice_sensitivity",
+    "slice_size_px", "slice_specificity", "threshold",
 }  # fmt: skip
 """The metrics that a page is made of."""
 COLUMNS = ("patient", "institution", "dice", "tumour_px", "predicted_px", "missed_slices", "false_slices")
@@ -30,7 +31,7 @@ on other diseases, on children, or on scans after an operation.
 def card(model: Model, metrics: Mapping[str, Any], patients: pd.DataFrame) -> str:
     """The page; `metrics` is what lgg-evaluate measured, and `patients` its table."""
     return "\n".join(
-        ["# A U-Net for lower-grade glioma", "", USE, _made(model), _judged(metrics, patients), _used(model)]
+        ["# A U-Net for lower-grade glioma", "", USE, _made(model), _judged(metrics, patients), _used(model, metrics)]
     )
 
 
@@ -79,7 +80,7 @@ def _judged(metrics: Mapping[str, Any], patients: pd.DataFrame) -> str:
             "## How it does on patients that it was not trained on",
             "",
             f"Dice of a patient's volume, on the grid of the scan, from a probability of {metrics['threshold']} on. "
-            f"Intervals are of 95 %, from a bootstrap over patients.{chosen}",
+            f"{_both(metrics)}. Intervals are of 95 %, from a bootstrap over patients.{chosen}",
             "",
             *_table(("institution", "patients", "mean", "interval", "lowest"), [_group(*one) for one in groups]),
             "",
@@ -93,21 +94,39 @@ def _judged(metrics: Mapping[str, Any], patients: pd.DataFrame) -> str:
     )
 
 
+def _both(metrics: Mapping[str, Any]) -> str:
+    mirrored = "The mirror image of each slice counts too" if metrics["flip"] else "Each slice counts as it is"
+    pieces = "the largest piece alone" if metrics["largest_component"] else "all pieces"
+    return f"{mirrored}, and {pieces} of a prediction"
+
+
+def _options(metrics: Mapping[str, Any]) -> str:
+    """Of the command, so that it does what was measured."""
+    given = [f"--{name.replace('_', '-')}" for name in ("flip", "largest_component") if metrics[name]]
+    spared = [f"--no-{name.replace('_', '-')}" for name in ("flip", "largest_component") if not metrics[name]]
+    return " ".join([*given, *spared, f"--threshold {metrics['threshold']}"])
+
+
 def _group(name: str, scored: pd.DataFrame) -> tuple[str, ...]:
     dice = scored["dice"].to_numpy(dtype=np.float64)
     low, high = bootstrap_interval(dice, np.random.default_rng(BOOTSTRAP_SEED))
     return name, str(len(dice)), f"{dice.mean():.3f}", f"{low:.3f} to {high:.3f}", f"{dice.min():.3f}"
 
 
-def _used(model: Model) -> str:
+def _used(model: Model, metrics: Mapping[str, Any]) -> str:
     multiple = model.unet.network.multiple
     more = "" if model.about.scaling == "slice" else ", `mean` and `deviation` (3 float32, of the head)"
     return "\n".join(
         [
             "## How to use it",
             "",
-            "`python -m stages.lgg.predict -i SCANS -o MASKS --model unet.safetensors`, or without this project "
-            "`unet.onnx`:",
+            "As it was measured:",
+            "",
+            "```sh",
+            f"python -m stages.lgg.predict -i SCANS -o MASKS --model unet.safetensors {_options(metrics)}",
+            "```",
+            "",
+            "Without this project, `unet.onnx`:",
             "",
             f"- Inputs: `slices` (B H W 3 uint8; H and W are multiples of {multiple}){more}",
             "- Output: `probability` (B H W float32)",

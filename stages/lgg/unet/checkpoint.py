@@ -10,10 +10,10 @@ import json
 import os
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -35,7 +35,7 @@ class About:
     """Patients, ascending."""
     validated_on: tuple[str, ...]
     """Patients, ascending."""
-    side: int
+    side: Annotated[int, Field(ge=1)]
     """px of the slices, squares."""
     scaling: Scaling
     """Of intensities."""
@@ -81,7 +81,9 @@ def load_tensors(path: Path, advice: str = "run dvc repro lgg-train") -> dict[st
         raise BadInput(f"{path}: no such file; {advice}") from None
     except Exception as error:  # a damaged file makes the unpickler raise almost anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise BadInput(f"{path}: not a file of tensors that gliaflow wrote ({reason}); {advice}") from None
+        # torch advises to load it all the same, which would run what is in it.
+        told = "it holds other things, or is damaged" if "weights_only" in reason else reason
+        raise BadInput(f"{path}: not a file of tensors that gliaflow wrote ({told}); {advice}") from None
     if not isinstance(values, dict):
         raise BadInput(f"{path}: holds a {type(values).__name__}, not named values; {advice}")
     return values
@@ -134,7 +136,9 @@ def load_model(path: Path) -> Model:
         unet.load_state_dict(values["weights"])
         about = TypeAdapter(About).validate_python(values["about"])
         epoch = int(values["epoch"])
-    except (KeyError, ValidationError, RuntimeError, TypeError) as error:
+        if about.side % unet.network.multiple:
+            raise ValueError(f"slices of {about.side} px, no multiple of {unet.network.multiple}")
+    except (KeyError, ValueError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{path}: not the weights of a U-Net ({reason}); run dvc repro lgg-train") from None
     return Model(unet.eval(), about, epoch)

@@ -36,9 +36,11 @@ def lesion(patient: int, shape: tuple[int, ...] = SHAPE, value: int = 1) -> NDAr
 def nifti(
     voxels: NDArray[Any], spacing: Sequence[float] = SPACING, *, unit: str | None = "mm", shift: float = 0
 ) -> bytes:
-    """A NIfTI file of them, not compressed; `shift` mm to the side. Without a unit it says nothing of space."""
-    affine = np.diag([*spacing, 1.0])
-    affine[0, 3] = shift
+    """A NIfTI file of them, not compressed; `shift` mm to the side. Without a unit it says nothing of space.
+
+    The axes go to the back, to the left and up, so that slices lie as pictures do: X is rows, Y columns.
+    """
+    affine = np.array([[0, -spacing[1], 0, shift], [-spacing[0], 0, 0, 0], [0, 0, spacing[2], 0], [0, 0, 0, 1.0]])
     image = nibabel.Nifti1Image(voxels, affine if unit else None)
     image.header.set_zooms((*spacing, *[1.0] * (voxels.ndim - 3)))
     if unit:

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from stages.lgg.unet.checkpoint import save_unet
 from stages.lgg.unet.network import Network, UNet
@@ -18,11 +19,12 @@ Make = Callable[[Path, str, NDArray[Any]], Path]
 NETWORK = Network(width=8, depth=2, norm="batch", dropout=0.0)
 SPACING = (0.9, 1.1, 5.0)
 """mm"""
-OBLIQUE = np.array([[0.8, -0.2, 0.1, -90], [0.2, 0.75, -0.3, 12], [0.0, 0.3, 0.95, 7.5], [0, 0, 0, 1]])
-OBLIQUE[:3, :3] = np.linalg.qr(OBLIQUE[:3, :3])[0] * SPACING
+OBLIQUE = np.array([[-1.0, 0, 0, 90], [0, -1, 0, 12], [0, 0, 1, 7.5], [0, 0, 0, 1]])
+"""X to the left, Y to the back and Z up, tilted."""
+OBLIQUE[:3, :3] = Rotation.from_euler("xyz", [17, -9, 14], degrees=True).as_matrix() @ OBLIQUE[:3, :3] * SPACING
 
 
-def network(path: Path, seed: int = 1, side: int = 16) -> Path:
+def network(path: Path, seed: int = 1, side: int = 16, **known: Any) -> Path:
     """A network of random weights, which finds tumour in about half of all pixels."""
     torch.manual_seed(seed)
     unet = UNet(NETWORK).eval()
@@ -30,7 +32,7 @@ def network(path: Path, seed: int = 1, side: int = 16) -> Path:
         bias = [one for one in unet.parameters() if one.shape == (1,)][-1]  # of the last layer
         bias.sub_(unet(torch.rand(4, 3, side, side)).median())
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_unet(path, NETWORK, unet.state_dict(), 1, about(side=side))
+    save_unet(path, NETWORK, unet.state_dict(), 1, about(side=side, **known))
     return path
 
 
@@ -44,7 +46,7 @@ def volumes(folder: Path, name: str, stack: NDArray[Any], **left_out: bool) -> P
     folder.mkdir(parents=True, exist_ok=True)
     for at, (what, suffix) in enumerate({"pre": "T1w", "flair": "FLAIR", "post": "ce-GD_T1w"}.items()):
         if not left_out.get(what):
-            image = nibabel.Nifti1Image(np.moveaxis(stack[..., at], 0, 2), OBLIQUE)
+            image = nibabel.Nifti1Image(stack[..., at].transpose(2, 1, 0), OBLIQUE)
             image.header.set_xyzt_units("mm")
             image.to_filename(folder / f"{name}_{suffix}.nii.gz")
     return folder

@@ -48,6 +48,13 @@ def test_the_network_that_was_scored_is_exported(
     assert capsys.readouterr().out.startswith("unet.onnx says what torch says, within ")
 
 
+def test_other_files_beside_it_stay() -> None:
+    OUT.mkdir()
+    (OUT / "mine.txt").write_text("mine")
+    export()
+    assert sorted(path.name for path in OUT.iterdir()) == ["mine.txt", "unet.onnx", "unet.safetensors"]
+
+
 def test_a_second_export_leaves_the_same_bytes() -> None:
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in [*OUT.iterdir(), CARD]}
@@ -76,6 +83,14 @@ def test_a_file_that_says_something_else_is_not_kept(monkeypatch: pytest.MonkeyP
         (
             lambda: PATIENTS.write_text("patient\n"),
             "patients.csv: has no column institution; run dvc repro",
+        ),
+        (
+            lambda: labs.network(MODEL / "last.pt", trained_on=("p3",)),
+            "last.pt: trained on p3, whom patients.csv has as scored; run dvc repro lgg-evaluate",
+        ),
+        (
+            lambda: labs.network(MODEL / "last.pt", scaling="volume"),
+            "evaluate.json: its scaling is slice, and that of models/lgg/last.pt is volume",
         ),
         (lambda: (MODEL / "last.pt").unlink(), "last.pt: no such checkpoint, there is epoch-002"),
         (lambda: (MODEL / "last.pt").write_bytes(b"x"), "last.pt: not a file of tensors"),

@@ -34,7 +34,7 @@ def test_volumes_and_slices_give_the_same_mask(tmp_path: Path, capsys: pytest.Ca
         threads=1,
     )
     volume = labs.volume(out / "anna_mask.nii.gz")
-    mask = np.moveaxis(np.asarray(volume.dataobj), 2, 0)
+    mask = np.asarray(volume.dataobj).transpose(2, 1, 0)
     pictures = np.stack([tifffile.imread(out / f"bert/bert_{number}_mask.tif") for number in range(1, 6)])
     assert 0 < mask.sum() < mask.size
     assert np.array_equal(mask * np.uint8(255), pictures)  # a Dice of 1
@@ -81,6 +81,32 @@ def test_a_damaged_scan_leaves_nothing_half_written(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"a_FLAIR\.nii\.gz is damaged, or cut short"):
         predict.main(scans=[folder], out=tmp_path / "out", model=labs.network(tmp_path / "m.pt"), threads=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_scan_does_not_stop_the_others(tmp_path: Path) -> None:
+    for name in "abc":
+        labs.volumes(tmp_path / "in" / name, name, labs.pixels())
+    (tmp_path / "in/b/b_FLAIR.nii.gz").write_bytes(b"")
+    out = tmp_path / "out"
+    with pytest.raises(BadInput, match=r"b_FLAIR\.nii\.gz is no NIfTI file .* 2 of 3 scans were done"):
+        model = labs.network(tmp_path / "m.pt")
+        predict.main(scans=[tmp_path / "in"], out=out, model=model, threads=1, statistics=True, report=True)
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["a_mask.nii.gz", "c_mask.nii.gz", "report.json", "statistics.csv"]
+    assert [row.split(",")[0] for row in (out / "statistics.csv").read_text().splitlines()] == ["scan", "a", "c"]
+    assert list(json.loads((out / "report.json").read_text())["failed"]) == ["b"]
+
+
+def test_nobody_is_scanned(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="-i names no folder"):
+        predict.main(scans=[], out=tmp_path / "out", model=tmp_path / "m.pt")
+
+
+def test_a_patient_whom_the_network_knows_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labs.volumes(tmp_path / "in", "sub-001", labs.pixels())
+    model = labs.network(tmp_path / "m.pt", trained_on=("sub-001",))
+    predict.main(scans=[tmp_path / "in"], out=tmp_path / "out", model=model, threads=1)
+    assert capsys.readouterr().out.endswith("; m.pt trained on this patient\n")
 
 
 def test_help_does_not_wait_for_torch() -> None:

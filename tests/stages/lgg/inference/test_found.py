@@ -38,6 +38,8 @@ def test_three_ways_to_name_a_scan(tmp_path: Path) -> None:
         (["x/a_T1w.nii.gz"], "a has no FLAIR"),
         (["x/a_FLAIR.nii.gz", "x/a_FLAIR.nii"], "may be the same image"),
         (["x/a_0001.nii.gz", "x/a_0003.nii.gz"], "dataset.json is missing, which says which channel is which sequence"),
+        (["x/a_1.tif", "x/a_3.tif"], "a has slices 1 to 3, but none numbered 2"),
+        (["x/a_\udce9_1.tif"], "a name that cannot be printed"),
         (["x/a_FLAIR.nii.gz", "y/a_1.tif"], "are both of a; rename one scan"),
     ],
 )
@@ -71,6 +73,11 @@ def test_a_dataset_json_that_does_not_tell(tmp_path: Path, content: str, words: 
     (tmp_path / "dataset.json").write_text(content)
     with pytest.raises(BadInput, match=words):
         find([tmp_path])
+
+
+def test_a_folder_that_is_named_twice_counts_once(tmp_path: Path) -> None:
+    (touch(tmp_path / "x", "a_1.tif").parent / "link").symlink_to(tmp_path / "x")
+    assert [scan.name for scan in find([tmp_path / "x", tmp_path / "x/", tmp_path / "link"])] == ["a"]
 
 
 def test_a_path_that_is_no_folder(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ def test_volumes_are_as_pictures(tmp_path: Path) -> None:
     assert np.array_equal(volume.pixels, stack)
     assert np.array_equal(pictures.pixels, stack)
     assert (volume.missing, pictures.missing) == ((), ())
-    assert volume.grid.spacing_mm == labs.SPACING
+    column, row, between = labs.SPACING
+    assert volume.grid.spacing_mm == pytest.approx((row, column, between), rel=1e-5)
     assert pictures.grid.spacing_mm is None
     assert np.array_equal(volume.packed(16), pictures.packed(16))
     assert volume.packed(16).shape == (5, 16, 16, 3)
@@ -42,6 +43,19 @@ def test_more_than_8_bits_are_mapped(tmp_path: Path) -> None:
     stack = labs.pixels().astype(np.uint16) * 16
     for folder in (labs.volumes(tmp_path / "v", "a", stack), labs.slices(tmp_path / "p", "a", stack)):
         assert np.abs(one(folder).pixels.astype(int) - stack // 16).max() <= 1
+
+
+@pytest.mark.parametrize("make", [labs.volumes, labs.slices])
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_scan_that_shows_nothing_is_refused(tmp_path: Path, make: labs.Make, value: int) -> None:
+    with pytest.raises(BadInput, match=f"nothing: all (its )?values are {value}"):
+        one(make(tmp_path, "a", np.full((3, 8, 8, 3), value, np.uint8)))
+
+
+def test_slices_are_taken_as_they_lie_in_the_file_if_asked(tmp_path: Path) -> None:
+    stack = labs.pixels()
+    [scan] = find([labs.volumes(tmp_path, "a", stack)])
+    assert np.array_equal(read(scan, as_stored=True).pixels, stack.swapaxes(1, 2))  # X as rows
 
 
 def test_slices_of_different_sizes_are_refused(tmp_path: Path) -> None:

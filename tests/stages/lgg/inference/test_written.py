@@ -10,7 +10,7 @@ import tifffile
 from stages.errors import BadInput
 from stages.lgg.inference.found import find
 from stages.lgg.inference.reading import read
-from stages.lgg.inference.written import picture, statistics, write
+from stages.lgg.inference.written import check_out, picture, statistics, write
 from stages.lgg.scans.values import Grid
 from tests.stages.lgg import labs
 
@@ -26,7 +26,7 @@ def test_a_volume_has_the_geometry_of_flair(tmp_path: Path) -> None:
     for field in ("pixdim", "qform_code", "sform_code", "xyzt_units", "srow_x", "quatern_b"):
         assert np.array_equal(mask.header[field], flair.header[field]), field
     assert mask.get_data_dtype() == np.uint8
-    assert np.array_equal(np.asarray(mask.dataobj), np.moveaxis(MASK, 0, 2))
+    assert np.array_equal(np.asarray(mask.dataobj), MASK.transpose(2, 1, 0))
     assert labs.volume(tmp_path / "out/a_probabilities.nii.gz").get_fdata().max() == 0.5
     assert (tmp_path / "out/a_preview.png").read_bytes() == b"png"
 
@@ -40,13 +40,29 @@ def test_slices_have_a_mask_each(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [labs.volumes, labs.slices])
-def test_files_of_the_scan_are_never_replaced(tmp_path: Path, make: labs.Make) -> None:
-    scan = find([make(tmp_path / "a", "a", labs.pixels())])[0]
-    content = read(scan)
-    before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(BadInput, match="give -o another folder"):
-        write(scan, content, {"mask": MASK}, tmp_path / "a" if content.header else tmp_path, None)
-    assert sorted(tmp_path.rglob("*")) == before
+@pytest.mark.parametrize("place", ["a", "link"])
+def test_nothing_is_written_beside_any_scan(tmp_path: Path, make: labs.Make, place: str) -> None:
+    first, second = make(tmp_path / "a", "a", labs.pixels()), make(tmp_path / "b", "b", labs.pixels())
+    (tmp_path / "link").mkdir()
+    for path in first.iterdir():  # another folder, in which links to them lie
+        (tmp_path / "link" / path.name).symlink_to(path)
+    scans = find([tmp_path / place, second])
+    for out in (tmp_path / place, second):
+        with pytest.raises(BadInput, match="lies there, and might be written over; give -o another folder"):
+            check_out(scans, out)
+    check_out(scans, tmp_path / place / "masks")
+
+
+def test_slices_get_a_folder_which_may_be_that_of_a_scan(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="a lies there"):
+        check_out(find([labs.slices(tmp_path / "a", "a", labs.pixels())]), tmp_path)
+
+
+def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    scans = find([labs.slices(tmp_path / "a", "a", labs.pixels())])
+    (tmp_path / "out").touch()
+    with pytest.raises(BadInput, match="out is a file; give -o a folder"):
+        check_out(scans, tmp_path / "out")
 
 
 def test_the_picture_shows_the_largest_slice(tmp_path: Path) -> None:

@@ -3,14 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
+from stages.errors import BadInput
+from stages.lgg.formats.nifti import read_header
 from stages.lgg.layouts.patients import Volumes
 from stages.lgg.scans import volumes
 from stages.lgg.scans.archive import open_archive
-from stages.lgg.scans.values import Grid
+from stages.lgg.scans.values import Axes, Grid
 from tests.stages.lgg import archives, folders
 
 Files = dict[str, bytes]
@@ -43,7 +49,7 @@ def scaled(voxels: NDArray[Any]) -> NDArray[np.float64]:
 def test_slices_and_their_mapping(tmp_path: Path) -> None:
     grid, images, masks, problems = read(tmp_path, {})
     assert problems == []
-    assert grid == Grid(5, 20, 16, (0.9, 1.1, 5.0), axis=2)
+    assert grid == Grid(5, 20, 16, (0.9, 1.1, 5.0), axes=Axes((2, 0, 1)))
     for which in range(3):
         voxels = folders.sequence(1, which)
         assert np.array_equal(np.stack(images)[..., which], np.moveaxis(scaled(voxels), 2, 0))
@@ -51,16 +57,16 @@ def test_slices_and_their_mapping(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spacing", "axis", "size"),
+    ("spacing", "order", "size"),
     [
-        ((5.0, 1.0, 1.0), 0, (20, 16, 5)),
-        ((1.0, 5.0, 1.0), 1, (16, 20, 5)),
-        ((1.0, 1.0, 1.0), 2, (5, 20, 16)),
-        ((1.0, 1.0001, 1.0), 2, (5, 20, 16)),
+        ((5.0, 1.0, 1.0), (0, 2, 1), (20, 5, 16)),  # seen from the left, the top above and the front to the left
+        ((1.0, 5.0, 1.0), (1, 2, 0), (16, 5, 20)),  # seen from the front
+        ((1.0, 1.0, 1.0), (2, 0, 1), (5, 20, 16)),
+        ((1.0, 1.0001, 1.0), (2, 0, 1), (5, 20, 16)),
     ],
 )
 def test_slices_follow_the_largest_spacing(
-    tmp_path: Path, spacing: tuple[float, float, float], axis: int, size: tuple[int, int, int]
+    tmp_path: Path, spacing: tuple[float, float, float], order: tuple[int, int, int], size: tuple[int, int, int]
 ) -> None:
     files = {
         f"{name}.nii": folders.nifti(folders.sequence(1, n), spacing) for n, name in enumerate(("pre", "flair", "post"))
@@ -68,11 +74,10 @@ def test_slices_follow_the_largest_spacing(
     grid, images, masks, problems = read(tmp_path, files | {"mask.nii": folders.nifti(folders.lesion(1), spacing)})
     assert problems == []
     assert grid is not None
-    assert (grid.axis, (grid.slices, grid.height, grid.width)) == (axis, size)
-    assert grid.spacing_mm is not None
-    rows = [one for one in range(3) if one != axis]
-    assert grid.spacing_mm == (spacing[rows[0]], spacing[rows[1]], spacing[axis])
-    assert np.array_equal(np.stack(masks), np.moveaxis(folders.lesion(1) == 1, axis, 0))
+    assert (grid.axes.order, (grid.slices, grid.height, grid.width)) == (order, size)
+    assert grid.spacing_mm == pytest.approx((spacing[order[1]], spacing[order[2]], spacing[order[0]]))
+    upright = (folders.lesion(1) == 1).transpose(order)
+    assert np.array_equal(np.stack(masks), upright if order[0] == 2 else upright[:, ::-1])  # the file goes up
     assert images[0].shape == (*size[1:], 3)
 
 
@@ -125,6 +130,8 @@ def test_a_spacing_that_a_table_says(tmp_path: Path) -> None:
         ("pre", folders.nifti(np.stack([folders.sequence(1, 0)] * 2, -1)), "pre.nii is 4-D (20×16×5×2)"),
         ("flair", b"", "flair.nii is no NIfTI file that can be read"),
         ("pre", folders.nifti(np.zeros(folders.SHAPE, "int16")), "pre.nii shows nothing: all its values are 0"),
+        ("pre", folders.nifti(np.full(folders.SHAPE, 7, "int16")), "pre.nii shows nothing: all its values are 7"),
+        ("post", folders.nifti(np.full(folders.SHAPE, 7, "uint8")), "post.nii shows nothing: all its values are 7"),
         ("post", folders.nifti(np.full(folders.SHAPE, np.nan, "float32")), "post.nii holds a value that is no finite"),
         ("post", FILES["post.nii"][:-5], "post.nii is cut short"),
         ("mask", folders.nifti(folders.lesion(1, value=2)), "mask.nii holds the value 2; a mask has 0 and 1"),
@@ -146,3 +153,62 @@ def test_a_map_of_labels_that_a_table_explains(tmp_path: Path) -> None:
     _, _, masks, problems = read(tmp_path, {"mask.nii": folders.nifti(several), "patients.csv": table})
     assert problems == []
     assert np.array_equal(np.stack(masks), np.moveaxis(np.isin(several, [4, 5]), 2, 0))
+
+
+LYING = {
+    "LPS": (np.diag([-0.9, -1.1, 5.0]), (2, 1, 0), (1, 1, 1)),
+    "RAS": (np.diag([0.9, 1.1, 5.0]), (2, 1, 0), (1, -1, -1)),
+    "LAS": (np.diag([-0.9, 1.1, 5.0]), (2, 1, 0), (1, -1, 1)),
+    "PLS": (np.array([[0, -1.1, 0], [-0.9, 0, 0], [0, 0, 5.0]]), (2, 0, 1), (1, 1, 1)),
+    "RSA": (np.array([[0.9, 0, 0], [0, 0, 5.0], [0, 1.1, 0]]), (2, 1, 0), (1, -1, -1)),  # coronal
+}
+
+
+@pytest.mark.parametrize("name", LYING)
+@pytest.mark.parametrize("tilted", [False, True])
+def test_slices_lie_as_pictures_do_whatever_the_file(name: str, tilted: bool) -> None:
+    """The front at the top, the right side to the left; and back into the file."""
+    axes, order, steps = LYING[name]
+    affine, turn = np.eye(4), Rotation.from_euler("xyz", [12, -9, 17], degrees=True).as_matrix()
+    affine[:3, :3] = turn @ axes if tilted else axes
+    voxels = folders.sequence(1, 0)
+    image = nibabel.Nifti1Image(voxels, affine)
+    image.header.set_xyzt_units("mm")
+    content = bytes(image.to_bytes())
+    grid = volumes.grid_of(read_header(content, "a.nii"), "a.nii")
+    turned = voxels.transpose(order)[:, :: steps[1], :: steps[2]]
+    found = grid.axes.to_slices(voxels)
+    assert np.array_equal(found, turned)
+    assert (grid.slices, grid.height, grid.width) == turned.shape
+    assert grid.spacing_mm == pytest.approx((1.1, 0.9, 5.0) if name != "PLS" else (0.9, 1.1, 5.0), rel=1e-5)
+    assert np.array_equal(grid.axes.to_file(found), voxels)
+
+
+@given(st.permutations(range(3)), st.tuples(*[st.booleans()] * 3))
+def test_there_and_back(order: list[int], backwards: tuple[bool, bool, bool]) -> None:
+    axes, voxels = Axes((order[0], order[1], order[2]), backwards), np.arange(24).reshape(2, 3, 4)
+    assert np.array_equal(axes.to_file(axes.to_slices(voxels)), voxels)
+
+
+def test_a_single_slice_is_one_however_thin_it_is() -> None:
+    content = folders.nifti(np.arange(20, dtype="int16").reshape(5, 4, 1), (1.0, 1.0, 0.8))
+    assert volumes.grid_of(read_header(content, "a.nii"), "a.nii").slices == 1
+
+
+def test_the_volume_of_a_voxel_is_that_of_the_affine() -> None:
+    """Sheared by a tenth: slices are no further apart for it."""
+    affine = np.diag([-1.0, -2.0, 5.0, 1.0])
+    affine[0, 2] = 0.5
+    image = nibabel.Nifti1Image(np.ones((4, 4, 4), "int16"), affine)
+    image.header.set_xyzt_units("mm")
+    grid = volumes.grid_of(read_header(bytes(image.to_bytes()), "a.nii"), "a.nii")
+    assert grid.spacing_mm == pytest.approx((2.0, 1.0, 5.0), rel=1e-5)
+
+
+def test_a_header_that_contradicts_itself_is_refused() -> None:
+    image = nibabel.Nifti1Image(np.ones((4, 4, 4), "int16"), np.diag([0.5, 0.5, 3.0, 1.0]))
+    image.header["pixdim"][1:4] = 1, 1, 6
+    with pytest.raises(
+        BadInput, match=r"a.nii says that its voxels are 1 × 1 × 6 mm, and places them 0.5 × 0.5 × 3 mm"
+    ):
+        read_header(bytes(image.to_bytes()), "a.nii")

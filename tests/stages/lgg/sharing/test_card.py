@@ -16,6 +16,10 @@ METRICS: dict[str, Any] = {
     "calibration_within_10_px_of_tumour": {"expected_calibration_error_15_bins": 0.125},
     "checkpoint_chosen_on_validation": False,
     "hd95_px_mean": None,
+    "flip": True,
+    "largest_component": False,
+    "scaling": "slice",
+    "slice_size_px": 16,
     "threshold": 0.5,
 }
 
@@ -52,6 +56,12 @@ def test_it_says_what_it_is_not_for_and_of_what_it_was_made() -> None:
     assert "`" + "0" * 64 + "`" in text
     assert "| 95 % of the edge within, px (HD95) | not defined |" in text
     assert "mean` and `deviation" not in text
+
+
+def test_the_command_does_what_was_measured() -> None:
+    assert "--model unet.safetensors --flip --no-largest-component --threshold 0.5\n" in page()
+    assert "The mirror image of each slice counts too, and all pieces of a prediction." in page()
+    assert "Each slice counts as it is, and the largest piece alone" in page(flip=False, largest_component=True)
 
 
 def test_a_checkpoint_that_was_chosen_says_so() -> None:
