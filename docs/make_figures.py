@@ -16,7 +16,7 @@ DOCS = Path(__file__).parent
 SECONDS = [("176 stages run", 2.7, 47.7), ("176 stages restored", 2.3, 46.2), ("nothing to do", 0.6, 1.9)]
 NODE = re.compile(r'^[ \t]*(node\d+)\["(.+)"\]$', re.MULTILINE)
 EDGE = re.compile(r"^[ \t]*(node\d+)-->(node\d+)$", re.MULTILINE)
-WIDTH = 760  # px, of all figures
+WIDTH = 760  # px, of all figures, if they need no more
 LEFT, STEP, STAGE = 170, 97, 80  # px: where the graph's first stages stand, to the next ones, and their width
 
 
@@ -72,7 +72,8 @@ def graph() -> str:
     parts += [_edge(places[a], places[b], depth[b] - depth[a]) for a, b in edges]
     for node, (x, top) in places.items():
         parts += box(x, top, STAGE, 32, [names[node].partition("-")[2].partition("@")[0]])
-    return picture(WIDTH, int(y) + 20, "The stages of the reference pipeline, and what each waits for", parts)
+    width = max(WIDTH, max(x for x, _ in places.values()) + STAGE + 20)
+    return picture(int(width), int(y) + 20, "The stages of the reference pipeline, and what each waits for", parts)
 
 
 def _pipeline(name: str) -> str:

@@ -136,6 +136,16 @@ def _logits(model: Model, stack: Array, params: EvaluateParams, volume: Array | 
     return logits_of(model, stack, params.batch, params.precision, flip=params.flip, volume=volume)
 
 
+def ground_truth(data: Path) -> tuple[Truth, dict[str, Spacing]]:
+    """Of the folder of packed data: the masks of patients on the grids of their scans, and the spacings that are known.
+
+    Raises:
+        BadInput: a file is missing or damaged.
+    """
+    patients = read_patients(data / "patients.csv")
+    return open_truth(data / "truth.npz", patients), spacings(patients)
+
+
 def check(model: Model, path: Path, validation: pd.DataFrame, side: int) -> None:
     """Refuse to score weights that cannot be scored fairly.
 
@@ -185,10 +195,9 @@ def main(data: Path, model: Path, *, metrics: Path, patients: Path, figures: Pat
     validation = _validation(slices, data / "split.csv")
     check(trained, path, validation, images.shape[1])
     trained = set_up(trained, params.threads, params.precision)
-    table = read_patients(data / "patients.csv")
-    truth = open_truth(data / "truth.npz", table)
+    truth, spacing = ground_truth(data)
     with within_memory("lgg.evaluate.batch"):
-        scores, predictions = evaluate(trained, images, truth, validation, params, spacings(table))
+        scores, predictions = evaluate(trained, images, truth, validation, params, spacing)
 
     rows_of = {patient: stack["slice"].to_numpy() for patient, stack in validation.groupby("patient")}
 

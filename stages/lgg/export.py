@@ -13,11 +13,10 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
 from stages.lgg.arrays import map_arrays
-from stages.lgg.folds import read_scores
 from stages.lgg.sharing.card import COLUMNS, MEASURED
 from stages.lgg.sharing.card import card as make_card
 from stages.lgg.sharing.graph import CLOSE, difference, to_onnx
-from stages.lgg.tables import read_slices, read_split, rows
+from stages.lgg.tables import read_scores, read_slices, read_split, rows
 from stages.lgg.unet.checkpoint import Model, load_model, save_safetensors, weights_of
 
 ADVICE = "run dvc repro lgg-evaluate"

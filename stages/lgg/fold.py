@@ -23,14 +23,13 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput, BadParameters
 from stages.lgg.arrays import Array, map_arrays
-from stages.lgg.evaluate import EvaluateParams, evaluate
+from stages.lgg.evaluate import EvaluateParams, evaluate, ground_truth
 from stages.lgg.inference.logits import set_up
 from stages.lgg.inference.memory import within_memory
 from stages.lgg.scans.resize import average, majority
 from stages.lgg.split import SplitParams, split_patients
-from stages.lgg.tables import Subset, read_patients, read_slices, rows, spacings
+from stages.lgg.tables import Subset, read_slices, rows
 from stages.lgg.train import TrainParams, deal, describe, train
-from stages.lgg.truth import open_truth
 from stages.lgg.unet import resume
 from stages.lgg.unet.batches import make_exact, steps_per_epoch
 from stages.lgg.unet.checkpoint import load_model
@@ -75,9 +74,8 @@ def main(data: Path, *, fold: int, of: int, model: Path, patients: Path) -> None
         _train(data, images, masks, table, split, recipe, device, fold, weights)
         trained = set_up(load_model(weights), scoring.threads, scoring.precision)
         held_out = table.iloc[rows(table, split, "validation")]
-        known = read_patients(data / "patients.csv")
-        truth = open_truth(data / "truth.npz", known)
-        found = evaluate(trained, images, truth, held_out, scoring, spacings(known)).scores.patients
+        truth, spacing = ground_truth(data)
+        found = evaluate(trained, images, truth, held_out, scoring, spacing).scores.patients
         found.insert(0, "fold", fold)
         found.to_csv(scored, index=False, na_rep="nan", float_format="%.17g", lineterminator="\n")
     print(f"fold {fold} of {of}: dice_per_volume_mean {found['dice'].mean():.3f} of {len(found)} patients")

@@ -5,7 +5,6 @@ Outputs: one table with a row a patient; metrics (JSON); a figure (PNG)
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,9 @@ from stages.errors import BadInput
 from stages.lgg.scores import uncertainty
 from stages.lgg.scores.metrics import BOOTSTRAP_SEED, by_institution, dice_per_volume
 from stages.lgg.scores.uncertainty import RiskCoverage, risk_coverage
+from stages.lgg.tables import read_scores
 
 FAILED = 0.5  # per-volume Dice below which a patient counts as one on whom the network fails
-COLUMNS = ("fold", "patient", "institution", "dice", "uncertainty")
-
-
-def read_scores(path: Path, columns: Sequence[str] = COLUMNS, advice: str = "run dvc repro lgg-fold") -> pd.DataFrame:
-    """The table of a fold, of all, or of an evaluation, with these columns at least; `advice` ends an error.
-
-    Raises:
-        BadInput: no such file, not such a table, or a patient stands there twice.
-    """
-    try:
-        table = pd.read_csv(path, dtype={"patient": str, "institution": str}, keep_default_na=False, na_values=["nan"])
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file; {advice}") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not a table ({' '.join(str(error).split())}); {advice}") from None
-    if missing := [name for name in columns if name not in table]:
-        raise BadInput(f"{path}: has no column {missing[0]}; {advice}")
-    if not table["patient"].is_unique:
-        raise BadInput(f"{path}: patient {table['patient'][table['patient'].duplicated()].iloc[0]} stands there twice")
-    return table
 
 
 def gather(tables: list[pd.DataFrame]) -> pd.DataFrame:

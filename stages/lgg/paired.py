@@ -11,8 +11,9 @@ import pandas as pd
 
 from stages.command import run
 from stages.errors import BadInput
-from stages.lgg.folds import FAILED, read_scores
+from stages.lgg.folds import FAILED
 from stages.lgg.scores.metrics import BOOTSTRAP_SEED, bootstrap_interval
+from stages.lgg.tables import read_scores
 
 
 class Difference(NamedTuple):

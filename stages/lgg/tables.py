@@ -9,6 +9,7 @@ weights.csv   slice,weight                                 training slices only;
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,7 @@ PATIENTS = {
 MISSING = ("", "pre", "post", "pre post")
 SPLIT = {"patient": "str", "subset": "str"}
 WEIGHTS = {"slice": "int64", "weight": "float64"}
+SCORES = ("fold", "patient", "institution", "dice", "uncertainty")  # of a fold, and of all of them; there are more
 
 
 def read_slices(path: Path) -> pd.DataFrame:
@@ -99,6 +101,25 @@ def read_weights(path: Path) -> pd.DataFrame:
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write any of the tables; a float as its repr, so that all its bits are kept; lines end in a bare newline."""
     table.to_csv(path, index=False, lineterminator="\n")
+
+
+def read_scores(path: Path, columns: Sequence[str] = SCORES, advice: str = "run dvc repro lgg-fold") -> pd.DataFrame:
+    """The table of a fold, of all, or of an evaluation, with these columns at least; `advice` ends an error.
+
+    Raises:
+        BadInput: no such file, not such a table, or a patient stands there twice.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"patient": str, "institution": str}, keep_default_na=False, na_values=["nan"])
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file; {advice}") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not a table ({' '.join(str(error).split())}); {advice}") from None
+    if missing := [name for name in columns if name not in table]:
+        raise BadInput(f"{path}: has no column {missing[0]}; {advice}")
+    if not table["patient"].is_unique:
+        raise BadInput(f"{path}: patient {table['patient'][table['patient'].duplicated()].iloc[0]} stands there twice")
+    return table
 
 
 def rows(slices: pd.DataFrame, split: pd.DataFrame, subset: Subset) -> NDArray[np.int64]:

@@ -36,7 +36,7 @@ def clone(make_clone: Callable[[], Clone]) -> Clone:
 
 
 def test_everything_ran_and_is_recorded(clone: Clone) -> None:
-    assert len(clone.lock()) == 23
+    assert len(clone.lock()) == 24
     assert clone.run("dvc", "status").stdout == "Data and pipelines are up to date.\n"
     assert clone.run("git", "status", "--porcelain").stdout == ""
 

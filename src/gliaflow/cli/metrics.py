@@ -12,7 +12,7 @@ from gliaflow.cli.flags import Folder, Json, Switch, answer
 if TYPE_CHECKING:
     from gliaflow.store.metrics import Metric, Overview
 
-HEADLINE = 6  # metrics that are shown without --all
+HEADLINE = 6  # metrics that are shown without --all, if there are no more files of the last stages
 TITLES = ("metric", "value", "since HEAD")
 NONE = "no metrics: name their files under `metrics:` in dvc.yaml, then `gliaflow repro`"
 
@@ -22,8 +22,8 @@ def metrics(
 ) -> None:
     """Show the metrics of the workspace, how they changed since HEAD, and where the figures are.
 
-    Without --all there are six: of the stages on which no other depends, one of each file in turn. Numbers with a
-    fraction come before counts and text, and outer names before nested ones.
+    Without --all there are six, or one of each file if that is more: of the stages after which nothing is measured,
+    one of each file in turn. Numbers with a fraction come before counts and text, and outer names before nested ones.
 
     Example: gliaflow metrics --all
 
@@ -34,7 +34,11 @@ def metrics(
 
     with answer(as_json) as tell:
         found = overview(repo)
-        tell(_plain(found), _lines(found, len(found.metrics) if every else HEADLINE))
+        tell(_plain(found), _lines(found, len(found.metrics) if every else _most(found)))
+
+
+def _most(found: "Overview") -> int:
+    return max(HEADLINE, len({one.file for one in found.metrics if one.final}))
 
 
 def headline(found: Sequence["Metric"], most: int = HEADLINE) -> list["Metric"]:

@@ -5,20 +5,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gliaflow.errors import UserError
+from gliaflow.errors import GOES_ON, UserError
 
 FILE = "guard"  # beside the workspaces
 
 
 @contextmanager
 def making(folder: Path) -> Iterator[None]:
-    """Make experiments inside the block.
+    """Make experiments inside the block; an interrupt, wherever it comes, says that the same command goes on.
 
     Raises:
         UserError: somebody cleans up.
     """
     with _locked(folder, fcntl.LOCK_SH, "gliaflow gc works in this repository; try again when it has ended"):
-        yield
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            error.add_note(GOES_ON)
+            raise
 
 
 @contextmanager

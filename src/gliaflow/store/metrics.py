@@ -3,7 +3,7 @@
 By file, its path from the root of the repository; then by name, nested names joined by dots.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ class Metric:
     change: str
     """Since HEAD, as a phrase; nothing if it is the same."""
     final: bool
-    """Whether no stage made it on which another one depends."""
+    """Whether a last stage made it, or none: after a last one nothing is measured."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def overview(root: Path) -> Overview:
     """
     with opened(root) as repo:
         now, head = _now_and_head(repo)
-        last = _last_stages(repo)
+        last = _last_stages(repo, now)
         read = {Path(out.fs_path) for stage in repo.index.stages if stage not in last for out in stage.outs}
         final = {file for file in now if read.isdisjoint(_with_parents(Path(repo.root_dir, file)))}
         found = [
@@ -106,10 +106,20 @@ def _now_and_head(repo: Any) -> tuple[Metrics, Metrics]:
     return _by_file(shown.get("workspace") or shown.get("") or {}), _by_file(shown.get("HEAD") or {})
 
 
-def _last_stages(repo: Any) -> set[Any]:
-    """The stages with a command on which no other depends."""
+def _last_stages(repo: Any, files: Iterable[str]) -> set[Any]:
+    """The stages with a command on which no other depends, and those that make the last `files` of metrics.
+
+    What follows the latter, such as an export, measures nothing.
+    """
     graph = repo.index.graph  # an edge leads from a stage to what it depends on
-    return {stage for stage in graph if stage.cmd and not graph.in_degree(stage)}
+    places = {place for file in files for place in _with_parents(Path(repo.root_dir, file))}
+    measuring = {stage for stage in graph if any(Path(out.fs_path) in places for out in stage.outs)}
+    before, waiting = set[Any](), list(measuring)
+    while waiting:
+        found = set(graph.successors(waiting.pop())) - before
+        before |= found
+        waiting += found
+    return {stage for stage in graph if stage.cmd and (not graph.in_degree(stage) or stage in measuring - before)}
 
 
 def _with_parents(path: Path) -> list[Path]:

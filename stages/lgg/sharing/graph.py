@@ -5,7 +5,6 @@ B slices of one patient · H × W px, multiples of 2^(depth − 1), B, H and W a
 
 import json
 import warnings
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from stages.lgg.unet.batches import as_brightness
 from stages.lgg.unet.checkpoint import Model
 
 OPSETS = (18, 23)
-"""The first and the last that torch writes; 18 is the oldest of its own, which the most programs read."""
+"""The first and the last that torch writes. The first is the default, for most programs read it."""
 CLOSE = 1e-4
 BATCH = 8
 
@@ -96,8 +95,7 @@ def _plain(proto: Any, model: Model) -> bytes:
     for part in parts:
         del part.metadata_props[:]
         part.doc_string = ""
-    facts = {"about": asdict(model.about), "network": model.unet.network.given(), "epoch": model.epoch}
-    for name, value in facts.items():
+    for name, value in sorted(model.facts().items()):
         entry = proto.metadata_props.add()
         entry.key, entry.value = name, json.dumps(value, sort_keys=True)
     return bytes(proto.SerializeToString(deterministic=True))

@@ -58,6 +58,10 @@ class Model(NamedTuple):
     about: About
     epoch: int
 
+    def facts(self) -> dict[str, Any]:
+        """All but the weights, plain."""
+        return {"network": self.unet.network.given(), "epoch": self.epoch, "about": asdict(self.about)}
+
 
 def save_tensors(values: dict[str, Any], path: Path) -> None:
     """Write tensors and plain values; the same values give the same bytes, and the file is never seen half-written."""
@@ -102,8 +106,7 @@ def save_safetensors(path: Path, model: Model) -> None:
     """Write `model` as safetensors, with all that it says of itself in the header."""
     from safetensors.torch import save
 
-    facts = {"network": model.unet.network.given(), "epoch": model.epoch, "about": asdict(model.about)}
-    content = save(model.unet.state_dict(), {FACTS: json.dumps(facts, sort_keys=True)})
+    content = save(model.unet.state_dict(), {FACTS: json.dumps(model.facts(), sort_keys=True)})
     with staged(path) as (partial,):
         partial.write_bytes(content)
 

@@ -104,6 +104,18 @@ def test_the_headline_then_how_to_see_the_rest(measured: Project, capsys: pytest
     assert "--all" not in said
 
 
+def test_each_file_of_the_last_stages_has_one(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [f"{number}.json" for number in range(HEADLINE + 2)]
+    project.write({"seed.txt": "1\n", **dict.fromkeys(files, '{"dice": 0.5, "nsd": 0.25}')})
+    project.pipeline({
+        file[0]: {"cmd": "true", "deps": ["seed.txt"], "metrics": [{file: {"cache": False}}]} for file in files
+    })  # fmt: skip
+    metrics(repo=project.root)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith(".json")] == files
+    assert lines[-1] == f"--all for the other {len(files)}"
+
+
 def test_a_program_reads_all_of_them_with_all_digits(measured: Project, capsys: pytest.CaptureFixture[str]) -> None:
     measured.write({"train.json": '{"loss": 0.123456789, "step": NaN}'})
     metrics(repo=measured.root / "out", as_json=True)

@@ -22,3 +22,9 @@ def test_who_may_work_beside_whom(tmp_path: Path) -> None:
                 pytest.fail("something worked beside gc")
     with making(tmp_path / "deep"):
         pass
+
+
+def test_an_interrupt_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt) as raised, making(tmp_path):
+        raise KeyboardInterrupt
+    assert raised.value.__notes__ == ["the same command goes on where this one ended"]

@@ -76,6 +76,21 @@ def test_the_overview_tells_what_the_last_stages_made(tmp_path: Path) -> None:
     assert found.figures == ["curves", "end/deep"]
 
 
+def test_an_evaluation_is_the_last_although_its_network_is_exported(tmp_path: Path) -> None:
+    made = Project(tmp_path / "project", environment(tmp_path, ""))
+    made.write({"data.txt": "1", "train.json": '{"loss": 0.25}', "scores.json": '{"dice": 0.5}', "end/dice.png": ""})
+    stages = {
+        "train": {"cmd": "true", "deps": ["data.txt"], "metrics": ["train.json"], "outs": ["model"]},
+        "check": {"cmd": "true", "deps": ["model"], "outs": ["checked"]},
+        "evaluate": {"cmd": "true", "deps": ["checked"], "metrics": ["scores.json"], "outs": ["end"]},
+        "export": {"cmd": "true", "deps": ["scores.json"], "outs": ["card.md"]},  # which measures nothing
+    }
+    made.pipeline(stages)
+    found = overview(made.root)
+    assert {one.file: one.final for one in found.metrics} == {"train.json": False, "scores.json": True}
+    assert found.figures == ["end"]
+
+
 def test_no_repository_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="you are not inside of a DVC repository"):
         metrics(tmp_path)

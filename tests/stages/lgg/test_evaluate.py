@@ -181,6 +181,7 @@ def test_scores_are_those_worked_out_by_hand(root: Path) -> None:
             "false_slices": [1, 1, 0],
             "relative_volume_error": [1 / 32, -12 / 16, math.nan],
             "uncertainty": [_uncertainty(3, 33), _uncertainty(2, 4), _uncertainty(1, 0)],
+            **dict.fromkeys(["tumour_ml", "predicted_ml", "nsd_2mm", "hd95_mm"], math.nan),  # no spacing is known
         }
     )
     pd.testing.assert_frame_equal(scores.patients, expected, check_dtype=False, rtol=1e-4)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from stages.errors import BadInput
-from stages.lgg.folds import gather, main, measure, read_scores
+from stages.lgg.folds import gather, main, measure
+from stages.lgg.tables import read_scores
 
 PATIENTS = [("a", "CS", 0.9, 0.1), ("b", "DU", 0.3, 0.9), ("c", "CS", 0.6, 0.2), ("d", "DU", float("nan"), 0.3)]
 

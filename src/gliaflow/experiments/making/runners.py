@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from gliaflow.errors import GOES_ON, how_it_ended, one_line
+from gliaflow.errors import how_it_ended, one_line
 from gliaflow.experiments.making.experiment import Order
 from gliaflow.experiments.making.runner import plain
 from gliaflow.experiments.making.setting import Setting
@@ -118,9 +118,6 @@ class Runners:
                 if isinstance(one, BaseException):
                     raise one
                 found[place] = one
-        except KeyboardInterrupt as error:
-            error.add_note(GOES_ON)
-            raise
         finally:
             self._end()
             for thread in threads:

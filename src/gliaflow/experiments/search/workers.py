@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gliaflow.core.settings import Settings
-from gliaflow.errors import GOES_ON, UserError, how_it_ended, one_line
+from gliaflow.errors import UserError, how_it_ended, one_line
 from gliaflow.experiments.search.individuals import Trained
 from gliaflow.machine.slots import SlotLease, Slots
 
@@ -205,9 +205,7 @@ class Workers:
             for thread in threads:
                 while thread.is_alive():
                     thread.join(1)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                error.add_note(GOES_ON)
+        except BaseException:
             self.cancel()
             for thread in threads:
                 thread.join()

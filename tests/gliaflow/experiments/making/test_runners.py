@@ -82,9 +82,8 @@ def test_an_interrupt_ends_what_runs(log: Path) -> None:
         if isinstance(one, Progress) and (one.name, one.text) == ("hangs", "train"):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt) as raised:
+    with pytest.raises(KeyboardInterrupt):
         Runners(SETTING, 2, interrupt).make(orders("hangs", "a", "b"))
-    assert raised.value.__notes__ == ["the same command goes on where this one ended"]
     assert log.read_text().count("hangs") == 1
 
 
