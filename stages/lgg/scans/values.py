@@ -111,7 +111,7 @@ def window(values: NDArray[Any], name: str) -> tuple[float, float]:
     """The values of a volume (any shape) that become 0 and 255.
 
     The lower is 0, or the least value if that is negative. The upper is that which 99.9 % of the values other than 0 do
-    not exceed.
+    not exceed, or the greatest value where that is the lower.
 
     Raises:
         BadInput: there are no two values; the message names `name`.
@@ -120,8 +120,7 @@ def window(values: NDArray[Any], name: str) -> tuple[float, float]:
     if signal.size and (values != values.flat[0]).any():
         place = _place(signal.size) - 1
         high = float(np.partition(signal, place)[place])
-        if high > low:
-            return low, high
+        return low, high if high > low else float(values.max())
     raise BadInput(f"{name} shows nothing: all its values are {values.flat[0]}")
 
 

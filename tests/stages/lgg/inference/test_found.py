@@ -19,7 +19,7 @@ def touch(folder: Path, *names: str) -> Path:
 def test_three_ways_to_name_a_scan(tmp_path: Path) -> None:
     touch(tmp_path / "a", "glioma_0000.nii.gz", "glioma_0001.nii.gz", "glioma_0002.nii")
     touch(tmp_path / "b/anat", "sub-1_ses-2_T1w.nii.gz", "sub-1_ses-2_ce-GD_T1w.nii.gz", "sub-1_ses-2_FLAIR.nii.gz")
-    touch(tmp_path / "c", "eve_10.tif", "eve_2.tif", "eve_2_mask.tif", "notes.txt")
+    touch(tmp_path / "c", "eve_10.tif", "eve_9.tif", "eve_9_mask.tif", "notes.txt")
     first, second, third = find([tmp_path])
     assert (first.name, second.name, third.name) == ("glioma", "sub-1_ses-2", "eve")
     for scan, names in ((first, ["_0000.nii.gz", "_0001.nii.gz", "_0002.nii"]),):
@@ -28,7 +28,7 @@ def test_three_ways_to_name_a_scan(tmp_path: Path) -> None:
     assert second.sequences is not None
     assert second.sequences["post"].name == "sub-1_ses-2_ce-GD_T1w.nii.gz"
     assert third.sequences is None
-    assert list(third.slices) == [2, 10]
+    assert list(third.slices) == [9, 10]
 
 
 @pytest.mark.parametrize(
