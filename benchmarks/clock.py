@@ -34,13 +34,18 @@ class Took(NamedTuple):
         return cls(seconds, cpu, megabytes, len(runs))
 
 
-def timed(line: Sequence[str], folder: Path, environment: dict[str, str]) -> Took:
-    """Run a command that must succeed, without a terminal; print what it took, and the load before."""
+def timed(line: Sequence[str], folder: Path, environment: dict[str, str], log: Path | None = None) -> Took:
+    """Run a command that must succeed, without a terminal; print what it took, and the load before.
+
+    What it says goes to `log`, which is beside the folder by default.
+    """
     os.sync()  # what was written before is not written meanwhile
-    output = folder.with_name(f"{folder.name}.log")
+    output = log or folder.with_name(f"{folder.name}.log")
     load, began = os.getloadavg()[0], time.perf_counter()
-    with output.open("wb") as log:
-        process = subprocess.Popen(line, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            line, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
     with _peak(process.pid) as peak:
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
@@ -50,7 +55,7 @@ def timed(line: Sequence[str], folder: Path, environment: dict[str, str]) -> Too
         sys.exit(f"{last}\nerror: {' '.join(line)}: exit {process.returncode} in {folder}")
     megabytes, cpu = max(peak) / MEGA, used.ru_utime + used.ru_stime
     print(
-        f"{folder.name}: {seconds:.2f} s, CPU {cpu:.2f} s, peak {megabytes:.0f} MB; load before {load:.1f}", flush=True
+        f"{output.stem}: {seconds:.2f} s, CPU {cpu:.2f} s, peak {megabytes:.0f} MB; load before {load:.1f}", flush=True
     )
     return Took(seconds, cpu, megabytes)
 

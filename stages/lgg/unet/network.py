@@ -74,7 +74,7 @@ class UNet(nn.Module):
         self.network = network
         widths = network.widths
         self.down = PlainEncoder(network) if network.encoder == "none" else ResNetEncoder(network)
-        self.upsample = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairwise(widths[::-1]))
+        self.upsample = nn.ModuleList(Upsample(i, o, 2, stride=2) for i, o in pairwise(widths[::-1]))
         self.up = nn.ModuleList(_block(2 * width, width, network) for width in widths[-2::-1])
         self.last = nn.Conv2d(widths[0], 1, 1)
         # Made last, so that the same seed gives all other layers the same first weights.
@@ -85,9 +85,48 @@ class UNet(nn.Module):
         *kept, lowest = self.down(images)
         x = self.inserted(lowest)
         for upsample, block, skip in zip(self.upsample, self.up, reversed(kept), strict=True):
-            x = block(torch.cat([upsample(x), skip], dim=1))
+            x = block(upsample(x, skip))
         logits: Tensor = self.last(x)
         return logits
+
+
+class Upsample(nn.ConvTranspose2d):
+    """A transposed convolution to twice the size, and what the way down kept of that size beside it."""
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]
+        """From B I H W and B S 2H 2W to B (O + S) 2H 2W."""
+        if not self.training:
+            return torch.cat([super().forward(x), skip], dim=1)
+        # The same as one product of matrices, which takes a CPU less than half the time.
+        taps = self.weight.permute(2, 3, 1, 0).flatten(0, 2)  # 4O I
+        assert self.bias is not None
+        joined: Tensor = _Join.apply(functional.linear(x.permute(0, 2, 3, 1), taps, self.bias.repeat(4)), skip)
+        return joined
+
+
+class _Join(torch.autograd.Function):
+    """Four values a pixel become four pixels, and another image comes beside them, each copied once."""
+
+    @staticmethod
+    def forward(ctx: Any, taps: Tensor, skip: Tensor) -> Tensor:
+        """From B H W 4O and B S 2H 2W to B (O + S) 2H 2W, channels last in memory."""
+        items, height, width, ctx.channels = *taps.shape[:3], taps.shape[3] // 4
+        both = taps.new_empty(items, 2 * height, 2 * width, ctx.channels + skip.shape[1])
+        _as_taps(both[..., : ctx.channels]).copy_(taps.unflatten(3, (2, 2, ctx.channels)))
+        both[..., ctx.channels :] = skip.permute(0, 2, 3, 1)
+        return both.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient of each."""
+        taps = _as_taps(gradient[:, : ctx.channels].permute(0, 2, 3, 1)).flatten(3)
+        return taps, gradient[:, ctx.channels :]
+
+
+def _as_taps(pixels: Tensor) -> Tensor:
+    """B 2H 2W O seen as B H W 2 2 O."""
+    seen: Tensor = pixels.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).permute(0, 1, 3, 2, 4, 5)
+    return seen
 
 
 class PlainEncoder(nn.ModuleList):

@@ -42,10 +42,10 @@ def build(
     decay = chosen.weight_decay
     optimizer: torch.optim.Optimizer
     if chosen.name == "sgd":
-        optimizer = torch.optim.SGD(groups, momentum=chosen.momentum, weight_decay=decay)
+        optimizer = torch.optim.SGD(groups, momentum=chosen.momentum, weight_decay=decay, fused=True)
     else:
         kind = torch.optim.Adam if chosen.name == "adam" else torch.optim.AdamW
-        optimizer = kind(groups, betas=(chosen.momentum, BETA2), weight_decay=decay)
+        optimizer = kind(groups, betas=(chosen.momentum, BETA2), weight_decay=decay, fused=True)
     if chosen.schedule == "one-cycle":
         return optimizer, OneCycleLR(optimizer, rates, total_steps=steps)
     return optimizer, ConstantLR(optimizer, factor=1.0)

@@ -5,9 +5,9 @@ from typing import Literal
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
-from stages.lgg.unet.network import Network, Residual, UNet
+from stages.lgg.unet.network import Network, Residual, UNet, Upsample
 
 
 def parameters(network: Network) -> int:
@@ -72,24 +72,56 @@ def first_unet(width: int, depth: int, dropout: float) -> nn.ModuleDict:
 
 
 def test_without_an_encoder_it_is_the_first_u_net_bit_for_bit() -> None:
-    """Names, first weights, outputs, and what dropout drops."""
+    """Names, first weights, outputs, and what dropout drops; in training another order of sums rounds otherwise."""
     torch.manual_seed(5)
     before = first_unet(8, 3, 0.3)
     torch.manual_seed(5)
     unet = UNet(Network(width=8, depth=3, norm="batch", dropout=0.3))
     assert list(unet.state_dict()) == list(before.state_dict())
     assert all(torch.equal(one, other) for one, other in zip(unet.parameters(), before.parameters(), strict=True))
-    images = torch.rand(2, 3, 16, 16)
-    torch.manual_seed(6)
-    logits = unet(images)
-    torch.manual_seed(6)
+    images = torch.rand(2, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+    for training in (True, False):
+        for each in (unet, before):
+            each.to(memory_format=torch.channels_last).train(training)  # dropout draws in the order of memory
+        torch.manual_seed(6)
+        logits = unet(images)
+        torch.manual_seed(6)
+        expected = first_logits(before, images)
+        if training:
+            assert torch.allclose(logits, expected, rtol=0, atol=1e-6)
+        else:
+            assert torch.equal(logits, expected)
+
+
+def first_logits(before: nn.ModuleDict, images: Tensor) -> Tensor:
+    """Of the first U-Net of three levels."""
     down, upsample, up = (list(before[name].children()) for name in ("down", "upsample", "up"))
     one = down[0](images)
     two = down[1](nn.functional.max_pool2d(one, 2))
     x = down[2](nn.functional.max_pool2d(two, 2))
     x = up[0](torch.cat([upsample[0](x), two], 1))
     x = up[1](torch.cat([upsample[1](x), one], 1))
-    assert torch.equal(logits, before["last"](x))
+    logits: Tensor = before["last"](x)
+    return logits
+
+
+@pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
+def test_a_step_up_is_a_transposed_convolution(memory: torch.memory_format) -> None:
+    """Outputs and all gradients of training are torch's own, in float64 to the last digits."""
+    torch.manual_seed(3)
+    upsample = Upsample(6, 4, 2, stride=2).double()
+    x, skip = torch.randn(2, 6, 3, 5).double(), torch.randn(2, 3, 6, 10).double()
+    found = []
+    for training in (True, False):
+        upsample.train(training).zero_grad()
+        inputs = [one.clone(memory_format=memory).requires_grad_() for one in (x, skip)]
+        both = upsample(*inputs)
+        (both * torch.linspace(-1, 1, both.numel()).view(both.shape)).sum().backward()
+        found.append([both, *(one.grad for one in (*inputs, *upsample.parameters()))])
+    assert found[0][0].shape == (2, 7, 6, 10)
+    for mine, theirs in zip(*found, strict=True):
+        assert mine is not None
+        assert torch.allclose(mine, theirs, rtol=0, atol=1e-12)
 
 
 def test_a_plain_network_names_in_its_file_what_the_first_ones_named() -> None:

@@ -66,9 +66,9 @@ def test_without_old_layers_the_steps_are_those_of_the_bare_optimiser(name: str)
         parameter = Parameter(torch.linspace(-1, 1, 7))
         if bare:
             optim: torch.optim.Optimizer = (
-                torch.optim.SGD([parameter], 0.1, 0.9)
+                torch.optim.SGD([parameter], 0.1, 0.9, fused=True)
                 if name == "sgd"
-                else torch.optim.AdamW([parameter], 0.1, (0.9, 0.999), weight_decay=0.0)
+                else torch.optim.AdamW([parameter], 0.1, (0.9, 0.999), weight_decay=0.0, fused=True)
             )
             plan: object = OneCycleLR(optim, 0.1, total_steps=20)
         else:
