@@ -41,12 +41,15 @@ from stages.lgg.unet.batches import (
     Precision,
     Slices,
     as_brightness,
-    batch,
     centred,
     draw,
+    fits,
     make_exact,
+    mapped,
+    scaled,
     seeded,
     steps_per_epoch,
+    taken,
 )
 from stages.lgg.unet.checkpoint import About
 from stages.lgg.unet.losses import Loss, segmentation_loss
@@ -115,7 +118,7 @@ def train(
     Raises:
         BadParameters: the loss is no longer a number, or nothing is left to train.
     """
-    device = training.images.device
+    device = training.volumes.device
     with seeded(params.seed, 0, device):
         unet = UNet(params.network)
     old = start.weights if start else {}
@@ -138,10 +141,10 @@ def train(
         sums = torch.zeros(3, device=device)
         with seeded(params.seed, number, device) as generator:
             drawn = draw(cumulative, generator).split(params.batch)
-            for whole in drawn:
+            parts = [whole[together.part(len(whole))] for whole in drawn]
+            for whole, chosen, found in zip(drawn, parts, taken(training, parts), strict=True):
                 own = len(whole), together.part(len(whole))
-                chosen = whole[own[1]]
-                images, masks = augment(*batch(training, chosen), params.augment, generator, own)
+                images, masks = augment(*scaled(training, chosen, found), params.augment, generator, own)
                 shown = jitter(centred(training, chosen, images), params.augment, generator, own)
                 logits = _forward(unet, shown, params)
                 loss, *parts = segmentation_loss(
@@ -157,7 +160,7 @@ def train(
                 sums += torch.stack([loss, *parts]).detach()
                 on_step()
         metrics = _named("train", sums / len(drawn))
-        if len(validation.images):
+        if len(validation.volumes):
             metrics |= _validate(unet, validation, params, mean, together)
         if not all(math.isfinite(value) for name, value in metrics.items() if name.endswith("/loss")):
             raise BadParameters(f"the loss is no number in epoch {number}: lower lgg.train.optimizer.learning_rate")
@@ -183,13 +186,14 @@ def _validate(
 ) -> resume.Metrics:
     """Losses over consecutive batches in the order of the slices, and the mean Dice of whole volumes."""
     unet.eval()
-    device = validation.images.device
+    device = validation.volumes.device
     sums = torch.zeros(3, device=device)
     volumes = int(validation.volumes.max()) + 1
     overlap, sizes = torch.zeros(2, volumes, device=device, dtype=torch.float64)  # V pixels
-    batches = torch.arange(len(validation.images), device=device).split(params.batch)
-    for chosen in batches[together.rank :: together.size]:
-        images, masks = batch(validation, chosen)
+    batches = torch.arange(len(validation.volumes), device=device).split(params.batch)
+    own = batches[together.rank :: together.size]
+    for chosen, found in zip(own, taken(validation, own), strict=True):
+        images, masks = scaled(validation, chosen, found)
         logits = _forward(unet, centred(validation, chosen, images), params, mean)
         sums += torch.stack(segmentation_loss(logits, masks, bce=params.loss.bce, dice=params.loss.dice))
         predicted = (logits.sigmoid() >= THRESHOLD).float()
@@ -249,22 +253,24 @@ def deal(
     scaling: Scaling,
     device: torch.device,
 ) -> Sets:
-    """Both sets on the device: the `chosen` rows of images N H W 3, masks N H W and the names of the N patients."""
+    """Both sets, for training on the device: the `chosen` rows of images N H W 3, masks N H W and N patients' names.
+
+    They move to the device, unless they would fill it.
+    """
+    size = sum(len(some) for some in chosen.values()) * (images[:1].nbytes + masks[:1].nbytes)
     found, names = {}, {}
     for subset, some in chosen.items():
-        found[subset], names[subset] = _slices(images[some], masks[some], patients.iloc[some], scaling, device)
+        known, volumes = np.unique(patients.iloc[some].to_numpy(dtype=str), return_inverse=True)
+        by_volume = scaling == "volume" and len(some)
+        brightness = as_brightness(brightness_of_each(images, some, volumes), device) if by_volume else None
+        numbers = torch.from_numpy(volumes).to(device)
+        if fits(size, device):
+            pixels, truth = (torch.from_numpy(array[some]).to(device) for array in (images, masks))
+            found[subset] = Slices(pixels, truth, numbers, brightness)
+        else:
+            found[subset] = Slices(mapped(images), mapped(masks), numbers, brightness, torch.from_numpy(some))
+        names[subset] = tuple(map(str, known))
     return Sets(found["train"], weights, found["validation"], names)
-
-
-def _slices(
-    images: Array, masks: Array, patients: pd.Series, scaling: Scaling, device: torch.device
-) -> tuple[Slices, tuple[str, ...]]:
-    names, volumes = np.unique(patients.to_numpy(dtype=str), return_inverse=True)
-    pixels, truth, numbers = (torch.from_numpy(array).to(device) for array in (images, masks, volumes))
-    scaled = scaling == "volume" and len(images)
-    known = as_brightness(brightness_of_each(images, volumes), device) if scaled else None
-    slices = Slices(pixels, truth, numbers, known)
-    return slices, tuple(map(str, names))
 
 
 def describe(

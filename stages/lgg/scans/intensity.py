@@ -33,9 +33,12 @@ def brightness(stack: Pixels) -> Brightness:
     return Brightness(np.array(means), np.array(deviations))
 
 
-def brightness_of_each(images: Pixels, volumes: NDArray[np.int64]) -> Brightness:
-    """Of V volumes: `images` N H W C holds their slices, and `volumes` N says which of the V each belongs to."""
-    each = [brightness(images[volumes == number]) for number in range(int(volumes.max()) + 1)]
+def brightness_of_each(images: Pixels, rows: NDArray[np.int64], volumes: NDArray[np.int64]) -> Brightness:
+    """Of V volumes: the `rows` N of `images` M H W C are their slices; `volumes` N says which of the V each belongs to.
+
+    One volume at a time is read.
+    """
+    each = [brightness(images[rows[volumes == number]]) for number in range(int(volumes.max()) + 1)]
     return Brightness(*(np.stack(values) for values in zip(*each, strict=True)))
 
 

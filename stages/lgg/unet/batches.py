@@ -1,33 +1,89 @@
 """Slices on a device that gives the same bits each time, and what a step of training takes of them.
 
 Shapes: N slices, B items of a batch, V volumes (one a patient), H = W pixels. All slices stay on the device as uint8;
-drawing by weight and scaling happen there, and no step waits for the host.
+drawing by weight and scaling happen there, and no step waits for the host. Slices that would fill the device stay in
+their file, and a thread brings those of the next steps.
 """
 
 import math
 import os
-from collections.abc import Iterator
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
+import psutil
 import torch
 from torch import Generator, Tensor
 
-from stages.lgg.scans.intensity import Brightness
+from stages.lgg.scans.intensity import Brightness, Pixels
 from stages.lgg.unet.augment import scale_intensity
+
+RESIDENT = 0.5  # of the free memory, which slices on the device may take; activations want the rest
+AHEAD = 3  # batches out of a file that wait
 
 Precision = Literal["float32", "tfloat32", "bfloat16"]
 """Of convolutions; weights and losses are float32 always. tfloat32 is float32 but on NVIDIA GPUs since Ampere."""
 
 
 class Slices(NamedTuple):
-    """Slices on the device."""
+    """Slices on the device; or images and masks on the host, as files that are mapped into memory."""
 
-    images: Tensor  # N H W 3 uint8
+    images: Tensor  # N H W 3 uint8; there may be more on the host
     masks: Tensor  # N H W uint8 in {0, 1}
     volumes: Tensor  # N int64, the index of each slice's patient among the V of this set
     brightness: Tensor | None = None  # V 2 3 float32, mean and deviation of each channel; None to scale by slice
+    rows: Tensor | None = None  # N int64 on the host: which image is whose, where there are more
+
+
+Batch = tuple[Tensor, Tensor]
+"""Images B H W 3 and masks B H W on the device, both uint8."""
+
+
+def fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes of slices leave the device enough memory to train."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return size <= free * RESIDENT
+
+
+def mapped(array: Pixels) -> Tensor:
+    """An array of a file, which stays there; nobody may write to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def taken(slices: Slices, batches: Sequence[Tensor]) -> Iterator[Batch]:
+    """The slices of each of `batches` (B int64 each, on the device) in turn.
+
+    From the host, a thread takes those of the next steps meanwhile, so that a step need not wait for the disk.
+    """
+    if slices.rows is None:
+        for chosen in batches:
+            yield slices.images[chosen], slices.masks[chosen]
+    elif batches:
+        device, sizes = slices.volumes.device, [len(one) for one in batches]
+        rows = slices.rows[torch.cat([*batches]).cpu()].split(sizes)
+        with ThreadPoolExecutor(1) as reader:
+            ahead = deque[Future[Batch]]()
+            try:
+                for number, _ in enumerate(rows):
+                    for wanted in rows[number + len(ahead) : number + AHEAD]:
+                        ahead.append(reader.submit(_fetched, slices, wanted, device))
+                    yield ahead.popleft().result()
+            finally:
+                for one in ahead:
+                    one.cancel()
+
+
+def _fetched(slices: Slices, rows: Tensor, device: torch.device) -> Batch:
+    images, masks = slices.images[rows], slices.masks[rows]
+    if device.type == "cuda":  # out of pinned memory the GPU fetches by itself
+        images, masks = (one.pin_memory().to(device, non_blocking=True) for one in (images, masks))
+    return images, masks
 
 
 def as_brightness(found: Brightness, device: torch.device) -> Tensor:
@@ -69,21 +125,26 @@ def draw(cumulative: Tensor, generator: Generator, count: int | None = None) -> 
     return torch.searchsorted(cumulative, points * cumulative[-1], right=True).clamp_(max=len(cumulative) - 1)
 
 
-def batch(slices: Slices, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Images B 3 H W, channels last in memory as in the arrays, and masks B 1 H W, both float32.
+def scaled(slices: Slices, chosen: Tensor, found: Batch) -> tuple[Tensor, Tensor]:
+    """Of the `chosen` slices that were `found`: images B 3 H W, channels last in memory, masks B 1 H W, both float32.
 
     Images are scaled so that black is 0, as what `augment` lets in from outside; see `centred`.
     """
-    images = slices.images[chosen].permute(0, 3, 1, 2)
+    images = found[0].permute(0, 3, 1, 2)
     if slices.brightness is None:
         images = scale_intensity(images)
     else:
         images = images / slices.brightness[slices.volumes[chosen], 1, :, None, None]
-    return images, slices.masks[chosen][:, None].float()
+    return images, found[1][:, None].float()
+
+
+def batch(slices: Slices, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """As `scaled`, of a single batch."""
+    return scaled(slices, chosen, next(taken(slices, [chosen])))
 
 
 def centred(slices: Slices, chosen: Tensor, images: Tensor) -> Tensor:
-    """Images of `batch`, B 3 H W, less the mean of each volume's channels where they are scaled by volume."""
+    """Images of `scaled`, B 3 H W, less the mean of each volume's channels where they are scaled by volume."""
     if slices.brightness is None:
         return images
     mean, deviation = slices.brightness[slices.volumes[chosen]].unbind(1)  # B 3 each

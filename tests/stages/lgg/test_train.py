@@ -1,12 +1,14 @@
 import dataclasses
 import itertools
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,16 @@ from pydantic import TypeAdapter, ValidationError
 from torchvision.models import get_model
 
 from stages.errors import BadInput, BadParameters
+from stages.lgg import train as stage
 from stages.lgg.pretrained import weights as pretrained
 from stages.lgg.pretrained.weights import Pretrained
-from stages.lgg.scans.intensity import brightness
+from stages.lgg.scans.intensity import Scaling, brightness
 from stages.lgg.tables import write_table
 from stages.lgg.train import Epoch, TrainParams, _validate, load_slices, train
 from stages.lgg.unet import resume
 from stages.lgg.unet.batches import Slices
 from stages.lgg.unet.checkpoint import load_model, load_tensors, save_tensors, save_unet
+from stages.lgg.unet.losses import segmentation_loss
 from stages.lgg.unet.network import Network, UNet
 from tests.stages.lgg.models import about
 from tests.support.patience import PATIENCE
@@ -162,6 +166,48 @@ def test_a_training_of_each_kind_is_resumed_with_the_bits_of_an_unbroken_one(
         }
         assert moved == (set(old.weights) if kind == "slow" else set())
         assert not equal(unbroken[-1].state["unet"], unbroken[0].state["unet"])
+
+
+class _Enough(Exception):
+    pass
+
+
+class _OfMeta(torch.Generator):
+    """There is none of tensors that have no values."""
+
+    device = torch.device("meta")
+
+
+@contextmanager
+def _seeded(*_: object) -> Iterator[torch.Generator]:
+    yield _OfMeta()
+
+
+@pytest.mark.parametrize("scaling", ["slice", "volume"])
+@pytest.mark.parametrize("waits", [False, True])
+def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch, scaling: Scaling, waits: bool) -> None:
+    """Tensors on the device "meta" have no values, so whatever needs one on the host, or branches by it, fails.
+
+    In place of the fused optimiser, which does not know that device, stands torch's plain one; precision is float32.
+    """
+    adamw = torch.optim.AdamW
+    monkeypatch.setattr(stage, "seeded", _seeded)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(torch.optim, "AdamW", lambda *given, **named: adamw(*given, **named | {"fused": False}))
+    if waits:
+        waiting: Any = lambda *a, **k: [one * one.item() for one in segmentation_loss(*a, **k)]  # noqa: E731
+        monkeypatch.setattr("stages.lgg.train.segmentation_loss", waiting)
+    images = torch.empty(21, SIZE, SIZE, 3, dtype=torch.uint8, device="meta")
+    volumes, known = torch.empty(21, dtype=torch.int64, device="meta"), torch.empty(6, 2, 3, device="meta")
+    slices = Slices(images, images[..., 0], volumes, known if scaling == "volume" else None)
+    steps = itertools.count(1)
+
+    def step() -> None:
+        if next(steps) == 2:
+            raise _Enough
+
+    with pytest.raises(RuntimeError if waits else _Enough, match="meta" if waits else None):
+        next(train(slices, EVEN, VALIDATION, params(scaling=scaling, mean=0.99), on_step=step))
 
 
 def test_the_seed_decides_and_the_global_one_is_left_alone() -> None:
@@ -392,6 +438,72 @@ def test_volumes_are_scaled_by_what_they_hold_themselves(workspace: Path) -> Non
     assert (training.brightness.shape, validation.brightness.shape) == ((6, 2, 3), (2, 2, 3))
     last = validation.images[4:].numpy()  # of the second patient
     assert torch.equal(validation.brightness[1], torch.from_numpy(np.stack(brightness(last))).float())
+
+
+@pytest.mark.parametrize("scaling", ["slice", "volume"])
+def test_slices_that_stay_in_their_file_train_to_the_same_bits(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, scaling: Scaling
+) -> None:
+    found = []
+    for fit in (True, False):
+        monkeypatch.setattr(stage, "fits", lambda size, _, fit=fit: fit and size == 29 * SIZE**2 * 4)
+        sets = load_slices(workspace / "data", params().network, scaling, CPU)
+        assert (sets.training.rows is None) == (sets.validation.rows is None) == fit
+        found += list(train(sets.training, sets.weights, sets.validation, params(epochs=1, scaling=scaling)))
+    assert found[0].metrics == found[1].metrics
+    assert equal(found[0].state["unet"], found[1].state["unet"])
+
+
+def test_memory_does_not_grow_with_the_slices(tmp_path: Path) -> None:
+    """1 GB of slices trains where the process may take 400 MB more; they lie in holes of files, which take no disk."""
+    program = """
+import itertools, json, resource
+from pathlib import Path
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import TypeAdapter
+from stages.lgg import train as stage
+
+class Enough(Exception): pass
+
+def step(steps=itertools.count(1)):
+    if next(steps) % 3 == 0: raise Enough
+
+def attempt(images, masks):
+    values = json.loads(Path("values.json").read_text())
+    params = TypeAdapter(stage.TrainParams).validate_python(values)
+    rows = {"train": np.arange(5000), "validation": np.arange(0)}
+    sets = stage.deal(images, masks, pd.Series(["p"] * 5000), rows, np.ones(5000), "slice", torch.device("cpu"))
+    try:
+        for _ in stage.train(sets.training, sets.weights, sets.validation, params, on_step=step): pass
+    except Enough: print("trained", sets.training.rows is not None)
+
+held = [np.lib.format.open_memmap(name, "w+", np.uint8, shape) for name, shape in (
+    ("images.npy", (5000, 256, 256, 3)), ("masks.npy", (5000, 256, 256)))]
+small = [one[:8].copy() for one in held]
+arrays = [np.load(name, mmap_mode="r") for name in ("images.npy", "masks.npy")]
+stage.fits = lambda *_: False
+attempt(*arrays)  # what torch takes once, it has now
+status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+limit = int(status["VmData"].split()[0]) * 1024 + 400 * 2**20
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+attempt(*arrays)
+stage.fits = lambda *_: True
+try: attempt(*arrays)
+except (MemoryError, RuntimeError) as error: print(type(error).__name__)
+"""
+    (tmp_path / "values.json").write_text(json.dumps(VALUES))
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.splitlines()[:2] == ["trained True", "trained True"], ended.stderr
+    assert ended.stdout.splitlines()[2] in {"MemoryError", "_ArrayMemoryError", "RuntimeError"}  # the limit is one
 
 
 def test_validation_without_tumour_is_told_before_training(workspace: Path) -> None:

@@ -29,7 +29,7 @@ def trained(scaling: Scaling) -> Model:
 @pytest.mark.parametrize("scaling", ["slice", "volume"])
 def test_they_are_what_training_sees(stack: NDArray[np.uint8], scaling: Scaling) -> None:
     one, volumes = trained(scaling), np.zeros(5, np.int64)
-    known = as_brightness(brightness_of_each(stack, volumes), CPU) if scaling == "volume" else None
+    known = as_brightness(brightness_of_each(stack, np.arange(5), volumes), CPU) if scaling == "volume" else None
     masks = torch.zeros(5, 16, 16, dtype=torch.uint8)
     slices = Slices(torch.from_numpy(stack), masks, torch.from_numpy(volumes), known)
     chosen = torch.arange(5)

@@ -25,8 +25,9 @@ def test_the_few_brightest_pixels_do_not_say_what_the_head_is() -> None:
 def test_each_volume_is_looked_at_alone() -> None:
     images = np.random.default_rng(1).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
     volumes = np.array([1, 0, 1, 1, 0])
-    mean, deviation = brightness_of_each(images, volumes)
+    rows = np.array([4, 2, 0, 3, 1])
+    mean, deviation = brightness_of_each(images, rows, volumes)
     assert mean.shape == deviation.shape == (2, 3)
     for number in (0, 1):
-        one = brightness(images[volumes == number])
+        one = brightness(images[rows][volumes == number])
         assert (mean[number].tolist(), deviation[number].tolist()) == (one.mean.tolist(), one.deviation.tolist())

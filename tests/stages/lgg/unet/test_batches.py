@@ -1,10 +1,16 @@
 """Which slices an epoch draws, what a batch of them is, and that draws leave torch's own generator alone."""
 
+import threading
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stages.lgg.unet.batches import Slices, batch, centred, draw, seeded, steps_per_epoch
+from stages.lgg.unet import batches
+from stages.lgg.unet.batches import Slices, batch, centred, draw, fits, mapped, seeded, steps_per_epoch, taken
 
 CPU = torch.device("cpu")
 
@@ -62,3 +68,53 @@ def test_each_epoch_of_each_seed_draws_its_own() -> None:
     assert drawn[0] == drawn[1]
     assert len({value for pair in drawn for value in pair}) == 6
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.fixture(scope="module")
+def on_both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Slices, Slices]:
+    """The same nine slices on the device, and in files that hold twelve."""
+    draw = np.random.default_rng(4)
+    images = draw.integers(0, 256, (12, 4, 4, 3), dtype=np.uint8)
+    masks = draw.integers(0, 2, (12, 4, 4), dtype=np.uint8)
+    rows = draw.permutation(12)[:9]
+    folder = tmp_path_factory.mktemp("files")
+    held = []
+    for name, array in (("images", images), ("masks", masks)):
+        np.save(folder / f"{name}.npy", array)
+        held.append(mapped(np.load(folder / f"{name}.npy", mmap_mode="r")))
+    volumes = torch.zeros(9, dtype=torch.int64)
+    device = Slices(torch.from_numpy(images[rows]), torch.from_numpy(masks[rows]), volumes)
+    return device, Slices(held[0], held[1], volumes, rows=torch.from_numpy(rows))
+
+
+@given(parts=st.lists(st.lists(st.integers(0, 8), max_size=4), max_size=9))
+def test_out_of_files_come_the_same_batches(on_both: tuple[Slices, Slices], parts: list[list[int]]) -> None:
+    """Empty ones too, which a process has that trains with others."""
+    wanted = [torch.tensor(part, dtype=torch.int64) for part in parts]
+    found = [list(taken(slices, wanted)) for slices in on_both]
+    assert len(found[0]) == len(found[1]) == len(parts)
+    for device, host in zip(*found, strict=True):
+        for one, other in zip(device, host, strict=True):
+            assert one.dtype == other.dtype == torch.uint8
+            assert torch.equal(one, other)
+
+
+def test_a_few_batches_are_taken_ahead(on_both: tuple[Slices, Slices], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(slices: Slices, rows: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        asked.append(len(rows))
+        return slices.images[rows].to(device), slices.masks[rows]
+
+    monkeypatch.setattr(batches, "_fetched", counted)
+    before = threading.active_count()
+    stream = taken(on_both[1], [torch.tensor([number]) for number in range(9)])
+    assert len(list(islice(stream, 2))) == 2
+    stream.close()  # type: ignore[attr-defined]  # a training that was broken off
+    assert 2 <= len(asked) <= 4
+    assert threading.active_count() == before
+
+
+def test_what_fills_half_of_the_memory_stays_in_its_file() -> None:
+    assert fits(10**6, CPU)
+    assert not fits(2**50, CPU)
