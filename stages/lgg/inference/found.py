@@ -18,12 +18,13 @@ from stages.errors import BadInput
 from stages.lgg.layouts.nnunet import DATASET, channels_of
 
 SEQUENCES = ("pre", "flair", "post")
-NIFTI = r"\.nii(?:\.gz)?"
+NIFTI = r"(?i:\.nii(?:\.gz)?)"
 NNUNET = re.compile(rf"(.+)_([0-9]{{4}}){NIFTI}")
 BIDS = re.compile(rf"(.+)_(T1w|FLAIR){NIFTI}")
 PERSON = re.compile(r"sub-[^_]+(?:_ses-[^_]+)?")
 CONTRAST = re.compile(r"_ce-[^_]+")
 SLICE = re.compile(r"(.+)_([0-9]+)\.(?:tiff?|png)", re.IGNORECASE)
+MASK = re.compile(r"_(?:mask|seg|label)", re.IGNORECASE)  # before the number of what is no image
 ADVICE = "name its files NAME_FLAIR.nii.gz, NAME_0001.nii.gz or NAME_1.tif"
 
 
@@ -84,7 +85,7 @@ def _in_one(folder: Path, files: Iterable[Path]) -> Iterator[Scan]:
                 _add(volumes.setdefault(match[1], {}), sequence, path)
         elif known := _volume(path.name):
             _add(volumes.setdefault(known[0], {}), known[1], path)
-        elif match := SLICE.fullmatch(path.name):
+        elif (match := SLICE.fullmatch(path.name)) and not MASK.fullmatch(match[1][match[1].rfind("_") :]):
             _add(pictures.setdefault(match[1], {}), int(match[2]), path)
     for name, sequences in volumes.items():
         if "flair" not in sequences:

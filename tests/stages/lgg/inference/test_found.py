@@ -17,12 +17,12 @@ def touch(folder: Path, *names: str) -> Path:
 
 
 def test_three_ways_to_name_a_scan(tmp_path: Path) -> None:
-    touch(tmp_path / "a", "glioma_0000.nii.gz", "glioma_0001.nii.gz", "glioma_0002.nii")
+    touch(tmp_path / "a", "glioma_0000.nii.gz", "glioma_0001.nii.gz", "glioma_0002.NII")
     touch(tmp_path / "b/anat", "sub-1_ses-2_T1w.nii.gz", "sub-1_ses-2_ce-GD_T1w.nii.gz", "sub-1_ses-2_FLAIR.nii.gz")
-    touch(tmp_path / "c", "eve_10.tif", "eve_9.tif", "eve_9_mask.tif", "notes.txt")
+    touch(tmp_path / "c", "eve_mask_9.tif", "eve_seg_10.png", "eve_10.tif", "eve_9.tif", "eve_9_mask.tif", "notes.txt")
     first, second, third = find([tmp_path])
     assert (first.name, second.name, third.name) == ("glioma", "sub-1_ses-2", "eve")
-    for scan, names in ((first, ["_0000.nii.gz", "_0001.nii.gz", "_0002.nii"]),):
+    for scan, names in ((first, ["_0000.nii.gz", "_0001.nii.gz", "_0002.NII"]),):
         assert scan.sequences is not None
         assert [scan.sequences[one].name for one in ("pre", "flair", "post")] == [f"glioma{name}" for name in names]
     assert second.sequences is not None
