@@ -10,7 +10,6 @@ The headline is `dice_per_volume_mean` at a threshold fixed beforehand, on the g
 to it, for masks that are resized flatter.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +31,7 @@ from stages.lgg.inference.logits import logits_of, set_up
 from stages.lgg.inference.memory import within_memory
 from stages.lgg.scans.geometry import pad, to_scan
 from stages.lgg.scans.resize import majority
+from stages.lgg.scores.metrics import as_json
 from stages.lgg.scores.scoring import Scores, Spacing, gather, score_stack
 from stages.lgg.tables import read_patients, read_slices, read_split, rows, spacings
 from stages.lgg.truth import open_truth
@@ -211,7 +211,7 @@ def main(data: Path, model: Path, *, metrics: Path, patients: Path, figures: Pat
         return Shown(images[chosen], masks[chosen], predicted == 1, torch.cat(logits))
 
     with staged(metrics, patients, figures) as (metrics_file, patients_file, folder), style.context("default"):
-        metrics_file.write_text(json.dumps(_plain(scores.metrics), indent=2, sort_keys=True, allow_nan=False) + "\n")
+        metrics_file.write_text(as_json(_plain(scores.metrics)))
         scores.patients.to_csv(patients_file, index=False, na_rep="nan", float_format="%.17g", lineterminator="\n")
         folder.mkdir()
         for name, picture in draw(show, scores.slices, scores.patients, scores.bins, params.threshold).items():

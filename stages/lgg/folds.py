@@ -4,7 +4,6 @@ Inputs:  a folder with a table of each fold, 1.csv … K.csv, of lgg-fold
 Outputs: one table with a row a patient; metrics (JSON); a figure (PNG)
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from stages.atomic import staged
 from stages.command import run
 from stages.errors import BadInput
 from stages.lgg.scores import uncertainty
-from stages.lgg.scores.metrics import BOOTSTRAP_SEED, by_institution, dice_per_volume
+from stages.lgg.scores.metrics import BOOTSTRAP_SEED, as_json, by_institution, dice_per_volume
 from stages.lgg.scores.uncertainty import RiskCoverage, risk_coverage
 from stages.lgg.tables import read_scores
 
@@ -84,7 +83,7 @@ def main(folder: Path, *, table: Path, metrics: Path, figure: Path) -> None:
     found = measure(whole)
     with staged(table, metrics, figure) as (rows, numbers, picture):
         whole.to_csv(rows, index=False, na_rep="nan", float_format="%.17g", lineterminator="\n")
-        numbers.write_text(json.dumps(found, indent=2, sort_keys=True, allow_nan=False) + "\n")
+        numbers.write_text(as_json(found))
         draw(whole).savefig(picture, metadata={"Software": None})
     low, high = found["dice_per_volume_mean_ci95_low"], found["dice_per_volume_mean_ci95_high"]
     print(

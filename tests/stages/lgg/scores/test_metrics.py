@@ -190,3 +190,12 @@ def test_bootstrap_interval_of_equal_values_is_that_value(value: float, count: i
 def test_bootstrap_interval_lies_within_the_values(values: NDArray[np.float64], seed: int) -> None:
     low, high = metrics.bootstrap_interval(values, np.random.default_rng(seed))
     assert values.min() - 1e-12 <= low <= high <= values.max() + 1e-12
+
+
+def test_the_headline_comes_first_in_a_file() -> None:
+    found = {"b": 1, "a": {"z": 0.1, "y": [2]}, "dice_per_volume_mean": 0.5}
+    assert metrics.as_json(found).split() == (
+        '{ "dice_per_volume_mean": 0.5, "a": { "y": [ 2 ], "z": 0.1 }, "b": 1 }'.split()
+    )
+    with pytest.raises(ValueError, match="JSON"):
+        metrics.as_json({"dice_per_volume_mean": math.nan})
