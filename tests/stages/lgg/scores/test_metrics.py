@@ -194,8 +194,7 @@ def test_bootstrap_interval_lies_within_the_values(values: NDArray[np.float64], 
 
 def test_the_headline_comes_first_in_a_file() -> None:
     found = {"b": 1, "a": {"z": 0.1, "y": [2]}, "dice_per_volume_mean": 0.5}
-    assert metrics.as_json(found).split() == (
-        '{ "dice_per_volume_mean": 0.5, "a": { "y": [ 2 ], "z": 0.1 }, "b": 1 }'.split()
-    )
+    said = " ".join(metrics.as_json(found).split())
+    assert said == '{ "dice_per_volume_mean": 0.5, "a": { "y": [ 2 ], "z": 0.1 }, "b": 1 }'
     with pytest.raises(ValueError, match="JSON"):
         metrics.as_json({"dice_per_volume_mean": math.nan})
