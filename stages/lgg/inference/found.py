@@ -1,9 +1,10 @@
-"""Which scans lie at a path, by names alone: volumes NIfTI, or pictures TIFF and PNG.
+"""Which scans lie at a path, by names alone: volumes NIfTI, or pictures TIFF and PNG; and DICOM by its headers.
 
 NAME_0000.nii.gz, NAME_0001.nii.gz, NAME_0002.nii.gz     pre-contrast, FLAIR, post-contrast; or as dataset.json says,
                                                          there or in the folder above
 NAME_T1w.nii.gz, NAME_FLAIR.nii.gz, NAME_ce-..._T1w.nii.gz   the same, as BIDS has them
 NAME_<number>.tif or .png                                a slice, its sequences as three channels
+a folder with the series of a DICOM study                which is which, their headers say
 """
 
 import json
@@ -11,10 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from stages.errors import BadInput
+from stages.lgg.inference.studies import studies
 from stages.lgg.layouts.nnunet import DATASET, channels_of
 
 SEQUENCES = ("pre", "flair", "post")
@@ -25,7 +28,7 @@ PERSON = re.compile(r"sub-[^_]+(?:_ses-[^_]+)?")
 CONTRAST = re.compile(r"_ce-[^_]+")
 SLICE = re.compile(r"(.+)_([0-9]+)\.(?:tiff?|png)", re.IGNORECASE)
 MASK = re.compile(r"_(?:mask|seg|label)", re.IGNORECASE)  # before the number of what is no image
-ADVICE = "name its files NAME_FLAIR.nii.gz, NAME_0001.nii.gz or NAME_1.tif"
+ADVICE = "name its files NAME_FLAIR.nii.gz, NAME_0001.nii.gz or NAME_1.tif, or give DICOM"
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,16 @@ class Scan:
     """The files of one patient."""
 
     name: str
-    sequences: Mapping[str, Path] | None
-    """Of volumes: pre, flair and post, or fewer; None for pictures."""
+    sequences: Mapping[str, tuple[Path, ...]] | None
+    """Of volumes: pre, flair and post, or fewer, each a file or a DICOM series; None for pictures."""
     slices: Mapping[int, Path]
     """Of pictures, by number, ascending; else empty."""
+    dicom: bool = False
 
     @property
     def files(self) -> list[Path]:
         """All of them."""
-        return [*(self.sequences or {}).values(), *self.slices.values()]
+        return [*chain.from_iterable((self.sequences or {}).values()), *self.slices.values()]
 
 
 def find(paths: Iterable[Path]) -> list[Scan]:
@@ -56,7 +60,7 @@ def find(paths: Iterable[Path]) -> list[Scan]:
             raise BadInput(f"{path}: no such file or folder; give the folder of a scan")
         if not path.is_dir():
             raise BadInput(f"{path}: a scan has several files; give the folder that they lie in")
-        found = list(_below(path))
+        found = [*_below(path), *(Scan(name, sequences, {}, dicom=True) for name, sequences in studies(path))]
         if not found:
             raise BadInput(f"{path}: no scan in it; {ADVICE}")
         for scan in found:
@@ -90,7 +94,7 @@ def _in_one(folder: Path, files: Iterable[Path]) -> Iterator[Scan]:
     for name, sequences in volumes.items():
         if "flair" not in sequences:
             raise BadInput(f"{next(iter(sequences.values())).parent}: {name} has no FLAIR, which nothing replaces")
-        yield Scan(name, sequences, {})
+        yield Scan(name, {sequence: (file,) for sequence, file in sequences.items()}, {})
     for name, slices in pictures.items():
         numbers = range(min(slices), max(slices) + 1)
         if missing := next((number for number in numbers if number not in slices), None):

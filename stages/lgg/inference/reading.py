@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import BadInput
+from stages.lgg.formats.dicom import to_nifti
 from stages.lgg.formats.nifti import HEAD_BYTES, Header, read_header, read_voxels
 from stages.lgg.formats.png import read_png
 from stages.lgg.formats.tiff import read_tiff
@@ -36,7 +37,7 @@ class Read:
     missing: tuple[str, ...]
     """Sequences that FLAIR stands in for."""
     hashes: dict[str, str]
-    """SHA-256 of each file, by its name."""
+    """SHA-256 of each file, by its name; of DICOM, of each sequence, its files one after the other."""
 
     def packed(self, side: int) -> Pixels:
         """(S s s 3): padded to squares and resized as packing does it."""
@@ -53,7 +54,13 @@ def read(scan: Scan, *, as_stored: bool = False) -> Read:
     hashes = {path.name: sha256(content).hexdigest() for path, content in contents.items()}
     if scan.sequences is None:
         return _pictures(contents, hashes)
-    return _volumes({name: (path, contents[path]) for name, path in scan.sequences.items()}, hashes, as_stored)
+    if not scan.dicom:
+        files = {name: (path, contents[path]) for name, (path,) in scan.sequences.items()}
+        return _volumes(files, hashes, as_stored)
+    series = {name: {path: contents[path] for path in paths} for name, paths in scan.sequences.items()}
+    hashes = {name: sha256(b"".join(slices.values())).hexdigest() for name, slices in series.items()}
+    files = {name: (next(iter(slices)).parent, to_nifti(slices)) for name, slices in series.items()}
+    return _volumes(files, hashes, as_stored)
 
 
 def _volumes(files: dict[str, tuple[Path, bytes]], hashes: dict[str, str], as_stored: bool) -> Read:

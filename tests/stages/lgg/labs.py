@@ -52,6 +52,47 @@ def volumes(folder: Path, name: str, stack: NDArray[Any], **left_out: bool) -> P
     return folder
 
 
+def study(folder: Path, stack: NDArray[Any], affine: NDArray[np.float64] = OBLIQUE, **changed: Any) -> Path:
+    """S H W 3 as three DICOM series, each in a folder, with files in no order; `affine` is that of NIfTI, X Y Z."""
+    described = {"pre": "Ax T1 SE", "flair": "Ax T2 FLAIR", "post": "Ax T1 SE +C"}
+    for at, (what, description) in enumerate(described.items()):
+        place = folder / what
+        place.mkdir(parents=True)
+        for number, pixels in enumerate(stack[..., at]):
+            one = dicom_slice(pixels, affine, number)
+            one.SeriesDescription, one.SeriesInstanceUID = description, f"1.2.3.{at + 1}"
+            one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{at + 1}.{number + 1}"
+            for name, value in changed.items():
+                setattr(one, name, value)
+            one.save_as(place / f"IM{(7 * number) % len(stack):04d}", enforce_file_format=True)
+    return folder
+
+
+def dicom_slice(pixels: NDArray[Any], affine: NDArray[np.float64], number: int) -> Any:
+    """Slice `number` (H W) of a volume with this affine of NIfTI."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+    turned = np.diag([-1.0, -1, 1, 1]) @ affine  # DICOM's axes point left and back
+    along, down = turned[:3, 0], turned[:3, 1]
+    spacing = [float(np.linalg.norm(axis)) for axis in (down, along)]  # from row to row, from column to column
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, MRImageStorage
+    one: Any = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    one.SOPClassUID, one.Modality, one.StudyInstanceUID, one.PatientID = MRImageStorage, "MR", "1.2.3", "secret"
+    one.Rows, one.Columns = pixels.shape
+    one.PixelSpacing = [f"{value:.12g}" for value in spacing]
+    axes = [*(along / spacing[1]), *(down / spacing[0])]
+    one.ImageOrientationPatient = [f"{value:.12g}" for value in axes]
+    one.ImagePositionPatient = [f"{value:.12g}" for value in turned[:3] @ [0, 0, number, 1]]
+    one.SamplesPerPixel, one.PhotometricInterpretation, one.PixelRepresentation = 1, "MONOCHROME2", 0
+    one.BitsAllocated = one.BitsStored = 8 * pixels.itemsize
+    one.HighBit = one.BitsStored - 1
+    one.PixelData = pixels.tobytes()
+    one["PixelData"].VR = "OB" if pixels.itemsize == 1 else "OW"
+    return one
+
+
 def slices(folder: Path, name: str, stack: NDArray[Any]) -> Path:
     """S H W 3 as a TIFF a slice."""
     return write(folder, {f"{name}_{number}.tif": tiff(one) for number, one in enumerate(stack, 1)})

@@ -54,6 +54,24 @@ def test_volumes_and_slices_give_the_same_mask(tmp_path: Path, capsys: pytest.Ca
     assert not list(out.rglob(".partial*"))
 
 
+def test_dicom_gives_the_mask_of_the_same_volume_in_nifti(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stack = labs.pixels()
+    labs.volumes(tmp_path / "in/n", "nifti", stack)
+    labs.study(tmp_path / "in/dicom", stack)
+    out = tmp_path / "out"
+    model = labs.network(tmp_path / "last.pt")
+    predict.main(scans=[tmp_path / "in"], out=out, model=model, statistics=True, report=True, threads=1)
+    mine, other = (labs.volume(out / f"{name}_mask.nii.gz") for name in ("dicom", "nifti"))
+    assert np.asarray(mine.dataobj).sum() > 0
+    assert np.array_equal(np.asarray(mine.dataobj), np.asarray(other.dataobj))
+    assert mine.affine == pytest.approx(other.affine, abs=1e-5)
+    rows = {row["scan"]: row for row in csv.DictReader((out / "statistics.csv").read_text().splitlines())}
+    assert rows["dicom"]["volume_ml"] == rows["nifti"]["volume_ml"]
+    told = {one["scan"]: one for one in json.loads((out / "report.json").read_text())["scans"]}
+    assert sorted(told["dicom"]["sha256"]) == ["flair", "post", "pre"]
+    assert "secret" not in capsys.readouterr().out + (out / "report.json").read_text()
+
+
 def test_many_scans_load_the_network_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         labs.volumes(tmp_path / "in", f"sub-{number}", labs.pixels(number), post=True)

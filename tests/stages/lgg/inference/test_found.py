@@ -24,9 +24,9 @@ def test_three_ways_to_name_a_scan(tmp_path: Path) -> None:
     assert (first.name, second.name, third.name) == ("glioma", "sub-1_ses-2", "eve")
     for scan, names in ((first, ["_0000.nii.gz", "_0001.nii.gz", "_0002.NII"]),):
         assert scan.sequences is not None
-        assert [scan.sequences[one].name for one in ("pre", "flair", "post")] == [f"glioma{name}" for name in names]
+        assert [scan.sequences[one][0].name for one in ("pre", "flair", "post")] == [f"glioma{name}" for name in names]
     assert second.sequences is not None
-    assert second.sequences["post"].name == "sub-1_ses-2_ce-GD_T1w.nii.gz"
+    assert second.sequences["post"][0].name == "sub-1_ses-2_ce-GD_T1w.nii.gz"
     assert third.sequences is None
     assert list(third.slices) == [9, 10]
 
@@ -56,7 +56,7 @@ def test_channels_are_what_dataset_json_calls_them(tmp_path: Path, place: str) -
     (tmp_path / place / "dataset.json").write_text(json.dumps({"channel_names": channels, "labels": {}}))
     [found] = find([tmp_path / "imagesTs"])
     assert found.sequences is not None
-    numbers = {sequence: path.name[-8] for sequence, path in found.sequences.items()}
+    numbers = {sequence: path.name[-8] for sequence, (path,) in found.sequences.items()}
     assert numbers == {"pre": "0", "post": "1", "flair": "3"}
 
 
