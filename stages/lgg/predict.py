@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from stages.command import run
-from stages.errors import BadInput
+from stages.errors import BadInput, BadParameters
 
 WARNING = "not a medical device: nothing here is for diagnosis or treatment"
 MOST_THREADS = 1024  # OpenMP ends the process where it cannot have as many as it is told
@@ -82,8 +82,8 @@ def main(
     rows, told, failed = list[dict[str, Any]](), list[dict[str, Any]](), dict[str, str]()
     for scan in found:
         try:
-            content = read(scan, as_stored=as_stored)
-            with within_memory("--batch", ""):
+            with within_memory("--batch", ", or resample the scan to larger voxels"):
+                content = read(scan, as_stored=as_stored)
                 predicted = predict(
                     members,
                     content,
@@ -93,8 +93,9 @@ def main(
                     batch=batch,
                     precision=precision,
                 )
-        except BadInput as error:
+        except (BadInput, BadParameters) as error:
             failed[scan.name] = str(error) if scan.name in str(error) else f"{scan.name}: {error}"
+            print(f"not done: {failed[scan.name]}", file=sys.stderr)
             continue
         chosen: dict[str, Any] = {"mask": predicted.mask}
         if probabilities:
@@ -102,7 +103,7 @@ def main(
         if uncertainty:
             chosen["uncertainty"] = predicted.uncertainty
         write(scan, content, chosen, out, picture(content, predicted.mask) if preview else None)
-        known = sorted(name for name, model in members.named() if scan.name in model.about.trained_on)
+        known = sorted(name for name, model in members.named() if _names(scan.name) & {*model.about.trained_on})
         rows.append(measured(scan.name, content.grid, predicted.mask))
         told.append({**rows[-1], "missing": content.missing, "sha256": content.hashes, "trained_on_by": known})
         print(_line(rows[-1], content.missing, known))
@@ -111,7 +112,7 @@ def main(
             writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-    if report and rows:
+    if report:
         content_of = {
             "scans": told,
             "failed": failed,
@@ -131,9 +132,12 @@ def main(
         with staged(out / "report.json") as (part,):
             part.write_text(json.dumps(content_of, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     if failed:
-        first, *others = failed.values()
-        more = f"; and {len(others)} more" if others else ""
-        raise BadInput(f"{first}{more}. {len(rows)} of {len(found)} scans were done")
+        raise BadInput(f"{len(rows)} of {len(found)} scans were done; the others are named above")
+
+
+def _names(scan: str) -> set[str]:
+    """What a patient may be called whose scan this is: also, without its session, what BIDS calls him."""
+    return {scan, scan.partition("_ses-")[0]}
 
 
 def _line(row: dict[str, Any], missing: tuple[str, ...], known: list[str]) -> str:

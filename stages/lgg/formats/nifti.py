@@ -25,6 +25,8 @@ CLOSE = 0.01
 """By how much of itself a spacing may differ between two places that tell it."""
 SQUARE = 1e-4
 """By how much of itself the volume of a voxel with axes at right angles may be off, which are stored in 32 bits."""
+FLAT = 0.01
+"""Of the volume of a voxel with axes at right angles: less is no volume."""
 TO_MM = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}
 
 
@@ -40,7 +42,9 @@ class Header:
     spacing_known: bool
     """Whether the file says in which unit, or where the volume lies; else the spacing is of no known unit."""
     affine: NDArray[np.float64]
-    """From voxels to mm."""
+    """From voxels to places, in the unit of the file."""
+    mm: float
+    """That unit; 1 where the file names none."""
     placed: bool
     """Whether the file says where the volume lies in the patient; else the affine is no more than the spacing."""
     raw: Any
@@ -64,6 +68,7 @@ def read_header(head: bytes, name: str) -> Header:
         spacing = [round(float(length) * TO_MM[unit], 6) for length in raw["pixdim"][1:4]]
         affine = np.array(raw.get_best_affine(), np.float64)
         placed = bool(raw["qform_code"] > 0 or raw["sform_code"] > 0)
+        first_byte = int(raw.get_data_offset())  # no number at all in some damaged files
     except Exception:  # nibabel meets a damaged file with whatever its bytes lead to
         raise BadInput(f"{name} is no NIfTI file that can be read: it is cut short or damaged") from None
     if len(shape) != 3:
@@ -72,6 +77,8 @@ def read_header(head: bytes, name: str) -> Header:
         raise BadInput(f"{name} is empty: {'×'.join(map(str, shape))} voxels")
     if kind not in "iuf":
         raise BadInput(f"{name} has voxels of {raw.get_data_dtype()}; save it as whole or real numbers")
+    if first_byte < (544 if int(raw["sizeof_hdr"]) == 540 else 352):
+        raise BadInput(f"{name} says that its voxels begin at byte {first_byte}, within its header; it is damaged")
     if not all(0 < length < np.inf for length in spacing) or not np.isfinite(affine).all():
         raise BadInput(f"{name} says that its voxels are {' × '.join(map(str, spacing))} mm; correct its header")
     mm3 = float(np.prod(spacing))
@@ -81,9 +88,12 @@ def read_header(head: bytes, name: str) -> Header:
             told, placed_at = (" × ".join(f"{length:.4g}" for length in some) for some in (spacing, found))
             raise BadInput(f"{name} says that its voxels are {told} mm, and places them {placed_at} mm apart; mend it")
         skewed = float(abs(np.linalg.det(axes)))
+        if skewed < FLAT * mm3:
+            raise BadInput(f"{name} places its voxels in one plane; correct its header")
         mm3 = mm3 if np.isclose(skewed, mm3, rtol=SQUARE) else skewed
     known = placed or unit != "unknown"
-    return Header((shape[0], shape[1], shape[2]), (spacing[0], spacing[1], spacing[2]), mm3, known, affine, placed, raw)
+    lengths = (shape[0], shape[1], shape[2]), (spacing[0], spacing[1], spacing[2])
+    return Header(*lengths, mm3, known, affine, TO_MM[unit], placed, raw)
 
 
 def read_voxels(content: bytes, name: str, most_bytes: int) -> NDArray[Any]:

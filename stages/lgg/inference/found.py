@@ -27,6 +27,7 @@ BIDS = re.compile(rf"(.+)_(T1w|FLAIR){NIFTI}")
 PERSON = re.compile(r"sub-[^_]+(?:_ses-[^_]+)?")
 CONTRAST = re.compile(r"_ce-[^_]+")
 SLICE = re.compile(r"(.+)_([0-9]+)\.(?:tiff?|png)", re.IGNORECASE)
+NO_SCANS = re.compile(r"derivatives|sourcedata|labels.*")  # of BIDS, and of nnU-Net
 MASK = re.compile(r"_(?:mask|seg|label)", re.IGNORECASE)  # before the number of what is no image
 ADVICE = "name its files NAME_FLAIR.nii.gz, NAME_0001.nii.gz or NAME_1.tif, or give DICOM"
 
@@ -41,6 +42,8 @@ class Scan:
     slices: Mapping[int, Path]
     """Of pictures, by number, ascending; else empty."""
     dicom: bool = False
+    problem: str = ""
+    """Why it cannot be read, as far as names say that; else empty."""
 
     @property
     def files(self) -> list[Path]:
@@ -51,55 +54,74 @@ class Scan:
 def find(paths: Iterable[Path]) -> list[Scan]:
     """The scans in folders and the folders below them, in the order of `paths`, then by name; masks are passed over.
 
+    What is wrong with one scan, as far as names say that, is its `problem`; others may still be read.
+
     Raises:
-        BadInput: a path is not there or holds no scan, a scan has no FLAIR, or two things have one name.
+        BadInput: a path is not there or holds no scan, two scans have one name, or a name cannot be printed.
     """
-    scans = dict[str, Scan]()
-    for path in {path.resolve(): path for path in paths}.values():
+    scans, seen = dict[str, Scan](), set[Path]()
+    for path in paths:
         if not path.exists():
             raise BadInput(f"{path}: no such file or folder; give the folder of a scan")
         if not path.is_dir():
             raise BadInput(f"{path}: a scan has several files; give the folder that they lie in")
-        found = [*_below(path), *(Scan(name, sequences, {}, dicom=True) for name, sequences in studies(path))]
+        if path.resolve() in seen:
+            continue
+        folders = list(_folders(path, seen))
+        found = [scan for folder, files in folders for scan in _in_one(folder, files)]
+        for one in studies(chain.from_iterable(files for _, files in folders)):
+            found.append(Scan(one.name, one.sequences, {}, dicom=True, problem=one.problem))
         if not found:
             raise BadInput(f"{path}: no scan in it; {ADVICE}")
         for scan in found:
             if earlier := scans.get(scan.name):
-                raise BadInput(f"{scan.files[0]} and {earlier.files[0]} are both of {scan.name}; rename one scan")
+                both = " and ".join(str(next(iter(one.files), one.name)) for one in (scan, earlier))
+                raise BadInput(f"{both} are both of {scan.name}; rename one scan")
             scans[scan.name] = scan
     return list(scans.values())
 
 
-def _below(folder: Path) -> Iterator[Scan]:
+def _folders(folder: Path, seen: set[Path]) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder and those below it, each once, with their files; a link to nothing is one too, that cannot be read."""
+    if folder.resolve() in seen or NO_SCANS.fullmatch(folder.name):
+        return
+    seen.add(folder.resolve())
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    yield from _in_one(folder, (path for path in entries if path.is_file()))
+    yield folder, [path for path in entries if not path.is_dir()]
     for path in entries:
         if path.is_dir():
-            yield from _below(path)
+            yield from _folders(path, seen)
 
 
 def _in_one(folder: Path, files: Iterable[Path]) -> Iterator[Scan]:
     volumes = dict[str, dict[str, Path]]()
     pictures = dict[str, dict[int, Path]]()
+    problems = dict[str, str]()
     for path in files:
         if not path.name.isprintable():
             raise BadInput(f"{str(path)!r}: a name that cannot be printed; give the file another one")
-        if match := NNUNET.fullmatch(path.name):
-            if sequence := _channel(folder, path, int(match[2])):
-                _add(volumes.setdefault(match[1], {}), sequence, path)
-        elif known := _volume(path.name):
-            _add(volumes.setdefault(known[0], {}), known[1], path)
-        elif (match := SLICE.fullmatch(path.name)) and not MASK.fullmatch(match[1][match[1].rfind("_") :]):
-            _add(pictures.setdefault(match[1], {}), int(match[2]), path)
-    for name, sequences in volumes.items():
-        if "flair" not in sequences:
-            raise BadInput(f"{next(iter(sequences.values())).parent}: {name} has no FLAIR, which nothing replaces")
-        yield Scan(name, {sequence: (file,) for sequence, file in sequences.items()}, {})
+        name = ""
+        try:
+            if match := NNUNET.fullmatch(path.name):
+                sequences = volumes.setdefault(name := match[1], {})
+                if sequence := _channel(folder, path, int(match[2])):
+                    _add(sequences, sequence, path)
+            elif known := _volume(path.name):
+                _add(volumes.setdefault(name := known[0], {}), known[1], path)
+            elif (match := SLICE.fullmatch(path.name)) and not MASK.fullmatch(match[1][match[1].rfind("_") :]):
+                _add(pictures.setdefault(name := match[1], {}), int(match[2]), path)
+        except BadInput as error:
+            problems.setdefault(name, str(error))
+    for name, found in volumes.items():
+        if "flair" not in found:
+            problems.setdefault(name, f"{folder}: {name} has no FLAIR, which nothing replaces")
+        yield Scan(name, {what: (file,) for what, file in found.items()}, {}, problem=problems.get(name, ""))
     for name, slices in pictures.items():
         numbers = range(min(slices), max(slices) + 1)
         if missing := next((number for number in numbers if number not in slices), None):
-            raise BadInput(f"{folder}: {name} has slices {numbers[0]} to {numbers[-1]}, but none numbered {missing}")
-        yield Scan(name, None, dict(sorted(slices.items())))
+            gap = f"{folder}: {name} has slices {numbers[0]} to {numbers[-1]}, but none numbered {missing}"
+            problems.setdefault(name, gap)
+        yield Scan(name, None, dict(sorted(slices.items())), problem=problems.get(name, ""))
 
 
 def _channel(folder: Path, path: Path, number: int) -> str | None:

@@ -50,7 +50,9 @@ def read(scan: Scan, *, as_stored: bool = False) -> Read:
     Raises:
         BadInput: one is damaged, or of another form than the others; the message names it.
     """
-    contents = {path: path.read_bytes() for path in scan.files}
+    if scan.problem:
+        raise BadInput(scan.problem)
+    contents = {path: _content(path) for path in scan.files}
     hashes = {path.name: sha256(content).hexdigest() for path, content in contents.items()}
     if scan.sequences is None:
         return _pictures(contents, hashes)
@@ -61,6 +63,15 @@ def read(scan: Scan, *, as_stored: bool = False) -> Read:
     hashes = {name: sha256(b"".join(slices.values())).hexdigest() for name, slices in series.items()}
     files = {name: (next(iter(slices)).parent, to_nifti(slices)) for name, slices in series.items()}
     return _volumes(files, hashes, as_stored)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if (size := path.stat().st_size) > VOLUME_BYTES:
+            raise BadInput(f"{path} has {size} bytes; a file of a scan has at most {VOLUME_BYTES}")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
 
 
 def _volumes(files: dict[str, tuple[Path, bytes]], hashes: dict[str, str], as_stored: bool) -> Read:

@@ -2,10 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from stages.errors import BadInput
 from stages.lgg.formats.dicom import is_dicom, read_tags
@@ -32,31 +33,42 @@ class Series:
         return self.tags.get("SeriesDescription") or self.tags.get("SeriesInstanceUID", "a series without a name")
 
 
-def studies(folder: Path) -> Iterator[tuple[str, dict[str, tuple[Path, ...]]]]:
-    """Each study below a folder: its name, and the files of its sequences.
+class Study(NamedTuple):
+    """What belongs together."""
 
-    A study is named after the folder that all its files lie in, so that no name or number of a patient comes out.
+    name: str
+    """That of the folder in which all its files lie, so that no name or number of a patient comes out."""
+    sequences: dict[str, tuple[Path, ...]]
+    """The files of pre, flair and post, or of fewer."""
+    problem: str
+    """Why it cannot be read, as far as headers say that; else empty."""
+
+
+def studies(files: Iterable[Path]) -> Iterator[Study]:
+    """The DICOM studies among `files`.
 
     Raises:
-        BadInput: pydicom is missing; a study has no FLAIR, or two series that may be one sequence.
+        BadInput: there is one, and pydicom is missing.
     """
     found = dict[str, dict[str, Series]]()
-    for path in _files(folder):
+    for path in files:
+        if path.name == "DICOMDIR" or not path.is_file() or not is_dicom(path):
+            continue
         if find_spec("pydicom") is None:
             raise BadInput(f"{path} is DICOM, which pydicom reads: pip install pydicom")
-        tags = read_tags(path)
+        try:
+            tags = read_tags(path)
+        except BadInput as error:
+            yield Study(path.parent.resolve().name, {}, str(error))
+            continue
         series = found.setdefault(tags.get("StudyInstanceUID", ""), {})
-        series.setdefault(tags.get("SeriesInstanceUID", ""), Series(tags, [])).files.append(path)
+        series.setdefault(tags["SeriesInstanceUID"], Series(tags, [])).files.append(path)
     for by_uid in found.values():
         place = Path(os.path.commonpath([path.parent.resolve() for one in by_uid.values() for path in one.files]))
-        yield place.name, _sequences(place, list(by_uid.values()))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.name != "DICOMDIR" and path.is_file() and is_dicom(path):
-            yield path
+        try:
+            yield Study(place.name, _sequences(place, list(by_uid.values())), "")
+        except BadInput as error:
+            yield Study(place.name, {}, str(error))
 
 
 def _sequences(place: Path, all_series: list[Series]) -> dict[str, tuple[Path, ...]]:

@@ -1,7 +1,8 @@
 """Patients whose sequences are volumes: their grid, then one slice after the other.
 
-Slices follow each other along the axis with the largest spacing, the last one if several have it. They lie as a reader
-of images sees them, and as pictures have them: of axial slices the front is at the top and the right side to the left.
+Slices follow each other along the axis with the largest spacing. Of axes whose spacing is nearly that, it is the one
+from foot to head, or the last one where a file does not say which that is. They lie as a reader of images sees them,
+and as pictures have them: of axial slices the front is at the top and the right side to the left.
 Where a file does not say how it lies in the patient, rows and columns are its other two axes in their order.
 
 X Y Z voxels of the file · S slices of H W px
@@ -20,6 +21,8 @@ from stages.lgg.layouts.patients import Volumes
 from stages.lgg.scans.archive import VOLUME_BYTES, Archive
 from stages.lgg.scans.values import MOST_PX, Axes, Grid, Mask, Pixels, noting, to_bytes, tumour, window
 
+ALIKE = 0.9
+"""Of the largest spacing: an axis with more may be the one that slices follow each other along."""
 APART = 0.1
 """Voxels that the corners of two volumes of one patient may lie apart."""
 WHICH_LABELS = "say which in a table patients.csv, with columns patient and labels, as `1 2 4`"
@@ -55,13 +58,15 @@ def grid_of(header: Header, name: str) -> Grid:
         BadInput: slices are too large; the message names `name`.
     """
     mm, shape = header.spacing_mm, header.shape
-    axis = max(range(3), key=lambda one: (shape[one] == 1, round(mm[one], 3), one))
+    thick = ALIKE * max(mm)
+    world, sense = _directions(header) if header.placed else ((0, 1, 2), (1, 1, 1))
+    axis = max(
+        range(3),
+        key=lambda one: (shape[one] == 1, mm[one] > thick, header.placed and world[one] == 2, round(mm[one], 3), one),
+    )
     row, column = (one for one in range(3) if one != axis)
     backwards = (False, False, False)
     if header.placed:
-        from nibabel.orientations import io_orientation
-
-        world, sense = io_orientation(header.affine).T  # of each axis of the file: 0 to the right, 1 front, 2 top
         row, column = sorted((row, column), key=lambda one: -world[one])
         backwards = (False, bool(sense[row] > 0), bool(sense[column] > 0))
     height, width = shape[row], shape[column]
@@ -70,6 +75,14 @@ def grid_of(header: Header, name: str) -> Grid:
     between = header.voxel_mm3 / (mm[row] * mm[column])  # from slice to slice, at right angles to them
     spacing = (mm[row], mm[column], between) if header.spacing_known else None
     return Grid(shape[axis], height, width, spacing, axes=Axes((axis, row, column), backwards))
+
+
+def _directions(header: Header) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of each axis of the file, to what it points: 0 right, 1 front, 2 top, and 1 or −1 for there or away from it."""
+    from nibabel.orientations import io_orientation
+
+    world, sense = io_orientation(header.affine).T
+    return tuple(map(int, world)), tuple(map(int, sense))
 
 
 def _grid(archive: Archive, patient: Volumes) -> Grid:
@@ -100,7 +113,7 @@ def hold(header: Header, name: str, flair: Header, flair_name: str) -> None:
         found, wanted = ("×".join(map(str, one.shape)) for one in (header, flair))
         raise BadInput(f"{name} is {found} voxels, and {flair_name} {wanted}; resample one to the other")
     corners = np.array([[*place, 1] for place in np.ndindex(2, 2, 2)]) * [*flair.shape, 1]
-    apart = np.abs(corners @ (header.affine - flair.affine).T).max()
+    apart = np.abs(corners @ (header.affine - flair.affine).T).max() * flair.mm
     if apart > APART * min(flair.spacing_mm):
         raise BadInput(f"{name} lies {apart:.3g} mm beside {flair_name}; resample one to the other")
 

@@ -1,6 +1,7 @@
 """Masks of scans that nobody has outlined, from a network and a folder."""
 
 import csv
+import errno
 import json
 import subprocess
 import sys
@@ -93,26 +94,44 @@ def test_a_missing_sequence_is_told(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.endswith("; FLAIR stands in for post-contrast\n")
 
 
-def test_a_damaged_scan_leaves_nothing_half_written(tmp_path: Path) -> None:
+def test_a_damaged_scan_leaves_nothing_half_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = labs.volumes(tmp_path / "in", "a", labs.pixels())
     (folder / "a_FLAIR.nii.gz").write_bytes((folder / "a_FLAIR.nii.gz").read_bytes()[:-900])
-    with pytest.raises(BadInput, match=r"a_FLAIR\.nii\.gz is damaged, or cut short"):
+    with pytest.raises(BadInput, match="0 of 1 scans were done; the others are named above"):
         predict.main(scans=[folder], out=tmp_path / "out", model=labs.network(tmp_path / "m.pt"), threads=1)
+    assert "a_FLAIR.nii.gz is damaged, or cut short" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_scan_does_not_stop_the_others(tmp_path: Path) -> None:
-    for name in "abc":
+def test_damaged_scans_do_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one without FLAIR, and not a file that the disk does not give."""
+    for name in "abcde":
         labs.volumes(tmp_path / "in" / name, name, labs.pixels())
     (tmp_path / "in/b/b_FLAIR.nii.gz").write_bytes(b"")
+    (tmp_path / "in/d/d_FLAIR.nii.gz").unlink()
+    whole = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path.name == "e_T1w.nii.gz":
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
     out = tmp_path / "out"
-    with pytest.raises(BadInput, match=r"b_FLAIR\.nii\.gz is no NIfTI file .* 2 of 3 scans were done"):
+    with pytest.raises(BadInput, match="2 of 5 scans were done"):
         model = labs.network(tmp_path / "m.pt")
         predict.main(scans=[tmp_path / "in"], out=out, model=model, threads=1, statistics=True, report=True)
     names = sorted(path.name for path in out.iterdir())
     assert names == ["a_mask.nii.gz", "c_mask.nii.gz", "report.json", "statistics.csv"]
     assert [row.split(",")[0] for row in (out / "statistics.csv").read_text().splitlines()] == ["scan", "a", "c"]
-    assert list(json.loads((out / "report.json").read_text())["failed"]) == ["b"]
+    assert list(json.loads((out / "report.json").read_text())["failed"]) == ["b", "d", "e"]
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("not done: ")]
+    for line, words in zip(
+        told, ("b_FLAIR.nii.gz is no NIfTI file", "d has no FLAIR", "Input/output error"), strict=True
+    ):
+        assert words in line
 
 
 def test_nobody_is_scanned(tmp_path: Path) -> None:
@@ -124,6 +143,9 @@ def test_a_patient_whom_the_network_knows_is_told(tmp_path: Path, capsys: pytest
     labs.volumes(tmp_path / "in", "sub-001", labs.pixels())
     model = labs.network(tmp_path / "m.pt", trained_on=("sub-001",))
     predict.main(scans=[tmp_path / "in"], out=tmp_path / "out", model=model, threads=1)
+    assert capsys.readouterr().out.endswith("; m.pt trained on this patient\n")
+    labs.volumes(tmp_path / "again", "sub-001_ses-2", labs.pixels(2))
+    predict.main(scans=[tmp_path / "again"], out=tmp_path / "out", model=model, threads=1)
     assert capsys.readouterr().out.endswith("; m.pt trained on this patient\n")
 
 

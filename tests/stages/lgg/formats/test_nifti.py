@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import struct
 from contextlib import suppress
 
 import nibabel
@@ -102,6 +103,31 @@ def test_files_that_are_cut_short() -> None:
 def test_a_file_that_claims_more_than_can_be() -> None:
     with pytest.raises(BadInput, match="claims 3552 bytes; a volume has at most 3551"):
         read_voxels(CONTENT, "x.nii", 3551)
+
+
+@pytest.mark.parametrize(
+    ("offset", "said"),
+    [
+        (float("nan"), "cut short or damaged"),
+        (float("inf"), "cut short or damaged"),
+        (0, "begin at byte 0, within its header"),
+        (350, "begin at byte 350, within its header"),
+    ],
+)
+def test_voxels_do_not_begin_in_the_header(offset: float, said: str) -> None:
+    content = bytearray(CONTENT)
+    content[108:112] = struct.pack("<f", offset)
+    with pytest.raises(BadInput, match=said):
+        read_header(bytes(content), "x.nii")
+
+
+def test_voxels_in_one_plane_have_no_volume() -> None:
+    image = nibabel.Nifti1Image(VOXELS, np.eye(4))
+    image.header["sform_code"], image.header["qform_code"] = 1, 0
+    image.header["srow_x"], image.header["srow_y"], image.header["srow_z"] = [1, 0, 0, 0], [0, 1, 3, 0], [0, 0, 0, 0]
+    image.header["pixdim"][1:4], image.header["vox_offset"] = (1, 1, 3), 352
+    with pytest.raises(BadInput, match="places its voxels in one plane"):
+        read_header(image.header.binaryblock, "x.nii")
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4))

@@ -1,12 +1,14 @@
 """Scans are found by the names of their files; what is ambiguous is refused."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from stages.errors import BadInput
 from stages.lgg.inference.found import find
+from stages.lgg.inference.reading import read
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -34,11 +36,24 @@ def test_three_ways_to_name_a_scan(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["x/notes.txt"], "no scan in it"),
         (["x/a_T1w.nii.gz"], "a has no FLAIR"),
         (["x/a_FLAIR.nii.gz", "x/a_FLAIR.nii"], "may be the same image"),
         (["x/a_0001.nii.gz", "x/a_0003.nii.gz"], "dataset.json is missing, which says which channel is which sequence"),
         (["x/a_1.tif", "x/a_3.tif"], "a has slices 1 to 3, but none numbered 2"),
+    ],
+)
+def test_what_is_wrong_with_one_scan_leaves_the_others(tmp_path: Path, names: list[str], words: str) -> None:
+    touch(tmp_path, *names, "x/good_FLAIR.nii.gz")
+    found = {scan.name: scan for scan in find([tmp_path])}
+    assert found.keys() == {"a", "good"}
+    assert words in found["a"].problem
+    assert found["good"].problem == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["x/notes.txt"], "no scan in it"),
         (["x/a_\udce9_1.tif"], "a name that cannot be printed"),
         (["x/a_FLAIR.nii.gz", "y/a_1.tif"], "are both of a; rename one scan"),
     ],
@@ -46,6 +61,26 @@ def test_three_ways_to_name_a_scan(tmp_path: Path) -> None:
 def test_what_is_ambiguous_is_refused(tmp_path: Path, names: list[str], words: str) -> None:
     with pytest.raises(BadInput, match=words):
         find([touch(tmp_path, *names)])
+
+
+def test_labels_and_derivatives_hold_no_scan(tmp_path: Path) -> None:
+    """Of nnU-Net, whose patients may be numbered as channels are; and of BIDS."""
+    touch(tmp_path / "imagesTr", "amos_0001_0000.nii.gz", "amos_0001_0001.nii.gz")
+    touch(tmp_path / "labelsTr", "amos_0001.nii.gz", "amos_0002.nii.gz")
+    touch(tmp_path / "sub-1", "sub-1_FLAIR.nii.gz")
+    touch(tmp_path / "derivatives/sub-1", "sub-1_FLAIR.nii.gz", "sub-2_T1w.nii.gz")
+    assert [(scan.name, scan.problem) for scan in find([tmp_path])] == [("amos_0001", ""), ("sub-1", "")]
+
+
+def test_a_folder_counts_once_and_a_link_to_nothing_is_a_file(tmp_path: Path) -> None:
+    touch(tmp_path / "in/a", "a_FLAIR.nii.gz")
+    (tmp_path / "in/a/up").symlink_to(tmp_path / "in")
+    (tmp_path / "in/a/a_T1w.nii.gz").symlink_to(tmp_path / "nowhere")
+    [scan] = find([tmp_path / "in", tmp_path / "in/a"])
+    assert scan.sequences is not None
+    assert list(scan.sequences) == ["flair", "pre"]
+    with pytest.raises(BadInput, match=r"a_T1w\.nii\.gz: No such file or directory"):
+        read(scan)
 
 
 @pytest.mark.parametrize("place", ["imagesTs", "."])
@@ -71,8 +106,8 @@ def test_channels_are_what_dataset_json_calls_them(tmp_path: Path, place: str) -
 def test_a_dataset_json_that_does_not_tell(tmp_path: Path, content: str, words: str) -> None:
     touch(tmp_path, "glioma_0000.nii.gz", "glioma_0001.nii.gz")
     (tmp_path / "dataset.json").write_text(content)
-    with pytest.raises(BadInput, match=words):
-        find([tmp_path])
+    [scan] = find([tmp_path])
+    assert re.search(words, scan.problem)
 
 
 def test_a_folder_that_is_named_twice_counts_once(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which series is which sequence, by what scanners write."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,11 @@ import pytest
 from stages.errors import BadInput
 from stages.lgg.inference.studies import sequence, studies
 from tests.stages.lgg import labs
+
+
+def files(folder: Path) -> list[Path]:
+    """All of them, in order."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(
@@ -40,9 +46,10 @@ def test_a_study_is_named_after_its_folder(tmp_path: Path) -> None:
     labs.study(tmp_path / "in/anna", labs.pixels())
     labs.study(tmp_path / "in/bert", labs.pixels(2), StudyInstanceUID="1.2.4")
     (tmp_path / "in/anna/DICOMDIR").write_bytes(bytes(128) + b"DICM")
-    found = dict(studies(tmp_path / "in"))
-    assert list(found) == ["anna", "bert"]
-    for name, sequences in found.items():
+    found = list(studies(files(tmp_path)))
+    assert [one.name for one in found] == ["anna", "bert"]
+    for name, sequences, problem in found:
+        assert problem == ""
         assert {what: len(files) for what, files in sequences.items()} == {"pre": 5, "flair": 5, "post": 5}
         assert {path.parts[-3:-1] for path in sequences["flair"]} == {(name, "flair")}
 
@@ -53,12 +60,23 @@ def test_a_study_is_named_after_its_folder(tmp_path: Path) -> None:
 )
 def test_what_is_missing_or_ambiguous_is_refused(tmp_path: Path, description: str, said: str) -> None:
     labs.study(tmp_path / "in", labs.pixels(), SeriesDescription=description)
-    with pytest.raises(BadInput, match=said):
-        list(studies(tmp_path))
+    [found] = studies(files(tmp_path))
+    assert found.sequences == {}
+    assert re.search(said, found.problem)
+
+
+def test_a_damaged_file_does_not_hide_a_study(tmp_path: Path) -> None:
+    labs.study(tmp_path / "in", labs.pixels())
+    whole = (tmp_path / "in/flair/IM0000").read_bytes()
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z/cut.dcm").write_bytes(whole[:140])
+    damaged, found = studies(files(tmp_path))
+    assert (damaged.name, found.name, found.problem) == ("z", "in", "")
+    assert "cut.dcm says of no series" in damaged.problem
 
 
 def test_without_pydicom_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labs.study(tmp_path, labs.pixels())
     monkeypatch.setattr("stages.lgg.inference.studies.find_spec", lambda _: None)
     with pytest.raises(BadInput, match="pip install pydicom"):
-        list(studies(tmp_path))
+        list(studies(files(tmp_path)))

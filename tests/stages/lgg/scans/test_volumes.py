@@ -63,6 +63,8 @@ def test_slices_and_their_mapping(tmp_path: Path) -> None:
         ((1.0, 5.0, 1.0), (1, 2, 0), (16, 5, 20)),  # seen from the front
         ((1.0, 1.0, 1.0), (2, 0, 1), (5, 20, 16)),
         ((1.0, 1.0001, 1.0), (2, 0, 1), (5, 20, 16)),
+        ((1.0, 1.05, 0.97), (2, 0, 1), (5, 20, 16)),  # nearly the same: axial
+        ((1.0, 1.2, 1.0), (1, 2, 0), (16, 5, 20)),
     ],
 )
 def test_slices_follow_the_largest_spacing(
@@ -203,6 +205,20 @@ def test_the_volume_of_a_voxel_is_that_of_the_affine() -> None:
     image.header.set_xyzt_units("mm")
     grid = volumes.grid_of(read_header(bytes(image.to_bytes()), "a.nii"), "a.nii")
     assert grid.spacing_mm == pytest.approx((2.0, 1.0, 5.0), rel=1e-5)
+
+
+def test_two_volumes_are_compared_in_mm() -> None:
+    """In metres, 20 mm apart."""
+    voxels = np.ones((4, 4, 4), "int16")
+    headers = []
+    for shift in (0, 0.02):
+        affine = np.diag([0.001, 0.001, 0.003, 1.0])
+        affine[0, 3] = shift
+        image = nibabel.Nifti1Image(voxels, affine)
+        image.header.set_xyzt_units("meter")
+        headers.append(read_header(bytes(image.to_bytes()), "a.nii"))
+    with pytest.raises(BadInput, match=r"b\.nii lies 20 mm beside a\.nii"):
+        volumes.hold(headers[1], "b.nii", headers[0], "a.nii")
 
 
 def test_a_header_that_contradicts_itself_is_refused() -> None:
