@@ -90,8 +90,8 @@ TOLD = {"pre": "T1 before contrast", "flair": "FLAIR", "post": "T1 after contras
 
 def sequence(tags: Mapping[str, str]) -> str | None:
     """pre, flair or post; None for a series that is none of them."""
-    said = " ".join(tags.get(name, "") for name in ("SeriesDescription", "ProtocolName")).lower()
-    own = tags.get("SeriesDescription", "").lower() or said
+    text = " ".join(tags.get(name, "") for name in ("SeriesDescription", "ProtocolName")).lower()
+    own = tags.get("SeriesDescription", "").lower() or text
     if tags.get("Modality", "MR") != "MR" or OTHER.search(own):
         return None
     if FLAIR.search(own) and not T1.search(own):
