@@ -49,7 +49,7 @@ def seconds(place: Path, name: str, *line: str) -> float:
 
 
 def network_alone(model: Path, scans: Path) -> tuple[int, float]:
-    """How many scans, and the seconds of the network on all their slices, in memory and once before."""
+    """How many scans, and the seconds of the network on all their slices in memory: the better of two times."""
     from stages.lgg.inference.found import find
     from stages.lgg.inference.logits import logits_of
     from stages.lgg.inference.members import load_members
