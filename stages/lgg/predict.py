@@ -45,7 +45,8 @@ def main(
     """Write a mask for each scan. Not a medical device.
 
     A scan is a folder with NAME_FLAIR.nii.gz and perhaps NAME_T1w.nii.gz and NAME_ce-gd_T1w.nii.gz,
-    with NAME_0000.nii.gz to NAME_0002.nii.gz (pre-contrast, FLAIR, post-contrast), or with slices NAME_1.tif or .png.
+    with NAME_0000.nii.gz to NAME_0002.nii.gz (pre-contrast, FLAIR, post-contrast), with slices NAME_1.tif or .png,
+    or with a DICOM study.
 
     Args:
         scans: Folders of scans; folders below them count too.
@@ -95,7 +96,8 @@ def main(
                 )
         except (BadInput, BadParameters) as error:
             failed[scan.name] = str(error) if scan.name in str(error) else f"{scan.name}: {error}"
-            print(f"not done: {failed[scan.name]}", file=sys.stderr)
+            if len(found) > 1:
+                print(f"not done: {failed[scan.name]}", file=sys.stderr)
             continue
         chosen: dict[str, Any] = {"mask": predicted.mask}
         if probabilities:
@@ -131,6 +133,8 @@ def main(
         }
         with staged(out / "report.json") as (part,):
             part.write_text(json.dumps(content_of, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    if failed and len(found) == 1:
+        raise BadInput(failed[found[0].name])
     if failed:
         raise BadInput(f"{len(rows)} of {len(found)} scans were done; the others are named above")
 
