@@ -5,8 +5,9 @@ Inputs:  a folder with images.npy (N H W 3 uint8), masks.npy (N H W uint8 in {0,
 Outputs: a folder of weights (last.pt, best.pt by validation loss if there is any, and epoch-001.pt … when all are
          kept); the curves
 
-Shapes: N slices, B items of a batch, V volumes (one a patient), H = W pixels. All slices stay on the device as
-uint8; drawing by weight, scaling, augmentation and losses happen there, and no step waits for the host.
+Shapes: N slices, B items of a batch, V volumes (one a patient), H = W pixels. Slices stay on the device as
+uint8, unless they would fill it; drawing by weight, scaling, augmentation and losses happen there, and no step waits
+for the host.
 """
 
 import math
@@ -253,18 +254,19 @@ def deal(
     scaling: Scaling,
     device: torch.device,
 ) -> Sets:
-    """Both sets, for training on the device: the `chosen` rows of images N H W 3, masks N H W and N patients' names.
+    """Both sets: the `chosen` rows of images N H W 3, masks N H W and the names of the N patients.
 
-    They move to the device, unless they would fill it.
+    Slices move to the device, unless those of both sets together would fill it.
     """
     size = sum(len(some) for some in chosen.values()) * (images[:1].nbytes + masks[:1].nbytes)
+    resident = fits(size, device)
     found, names = {}, {}
     for subset, some in chosen.items():
         known, volumes = np.unique(patients.iloc[some].to_numpy(dtype=str), return_inverse=True)
         by_volume = scaling == "volume" and len(some)
         brightness = as_brightness(brightness_of_each(images, some, volumes), device) if by_volume else None
         numbers = torch.from_numpy(volumes).to(device)
-        if fits(size, device):
+        if resident:
             pixels, truth = (torch.from_numpy(array[some]).to(device) for array in (images, masks))
             found[subset] = Slices(pixels, truth, numbers, brightness)
         else:

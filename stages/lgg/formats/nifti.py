@@ -92,8 +92,8 @@ def read_header(head: bytes, name: str) -> Header:
             raise BadInput(f"{name} places its voxels in one plane; correct its header")
         mm3 = mm3 if np.isclose(skewed, mm3, rtol=SQUARE) else skewed
     known = placed or unit != "unknown"
-    lengths = (shape[0], shape[1], shape[2]), (spacing[0], spacing[1], spacing[2])
-    return Header(*lengths, mm3, known, affine, TO_MM[unit], placed, raw)
+    voxels, between = (shape[0], shape[1], shape[2]), (spacing[0], spacing[1], spacing[2])
+    return Header(voxels, between, mm3, known, affine, TO_MM[unit], placed, raw)
 
 
 def read_voxels(content: bytes, name: str, most_bytes: int) -> NDArray[Any]:

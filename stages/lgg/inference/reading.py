@@ -53,16 +53,15 @@ def read(scan: Scan, *, as_stored: bool = False) -> Read:
     if scan.problem:
         raise BadInput(scan.problem)
     contents = {path: _content(path) for path in scan.files}
+    if scan.dicom and scan.sequences:
+        series = {name: {path: contents[path] for path in paths} for name, paths in scan.sequences.items()}
+        hashes = {name: sha256(b"".join(slices.values())).hexdigest() for name, slices in series.items()}
+        files = {name: (next(iter(slices)).parent, to_nifti(slices)) for name, slices in series.items()}
+        return _volumes(files, hashes, as_stored)
     hashes = {path.name: sha256(content).hexdigest() for path, content in contents.items()}
     if scan.sequences is None:
         return _pictures(contents, hashes)
-    if not scan.dicom:
-        files = {name: (path, contents[path]) for name, (path,) in scan.sequences.items()}
-        return _volumes(files, hashes, as_stored)
-    series = {name: {path: contents[path] for path in paths} for name, paths in scan.sequences.items()}
-    hashes = {name: sha256(b"".join(slices.values())).hexdigest() for name, slices in series.items()}
-    files = {name: (next(iter(slices)).parent, to_nifti(slices)) for name, slices in series.items()}
-    return _volumes(files, hashes, as_stored)
+    return _volumes({name: (path, contents[path]) for name, (path,) in scan.sequences.items()}, hashes, as_stored)
 
 
 def _content(path: Path) -> bytes:

@@ -19,10 +19,12 @@ OTHER = re.compile(
     r"(?<![a-z])(?:loc(?:ali[sz]er)?s?|scout|survey|diff\w*|dwi|adc|dti|perf\w*|swi|asl|subtr\w*)(?![a-z])"
 )
 
+TOLD = {"pre": "T1 before contrast", "flair": "FLAIR", "post": "T1 after contrast"}
+
 
 @dataclass
 class Series:
-    """The files of one, and what its first one says."""
+    """The files of a DICOM series, and what the header of the first one says."""
 
     tags: Mapping[str, str]
     files: list[Path]
@@ -34,7 +36,7 @@ class Series:
 
 
 class Study(NamedTuple):
-    """What belongs together."""
+    """The series of one examination of one patient."""
 
     name: str
     """That of the folder in which all its files lie, so that no name or number of a patient comes out."""
@@ -85,18 +87,12 @@ def _sequences(place: Path, all_series: list[Series]) -> dict[str, tuple[Path, .
     return {what: tuple(one.files) for what, one in chosen.items()}
 
 
-TOLD = {"pre": "T1 before contrast", "flair": "FLAIR", "post": "T1 after contrast"}
-
-
 def sequence(tags: Mapping[str, str]) -> str | None:
     """pre, flair or post; None for a series that is none of them."""
-    text = " ".join(tags.get(name, "") for name in ("SeriesDescription", "ProtocolName")).lower()
-    own = tags.get("SeriesDescription", "").lower() or text
-    if tags.get("Modality", "MR") != "MR" or OTHER.search(own):
+    name = (tags.get("SeriesDescription") or tags.get("ProtocolName", "")).lower()
+    if tags.get("Modality", "MR") != "MR" or OTHER.search(name):
         return None
-    if FLAIR.search(own) and not T1.search(own):
-        return "flair"
-    if not T1.search(own):
-        return None
-    contrast = bool(tags.get("ContrastBolusAgent")) or bool(MARKED.search(own))
-    return "post" if contrast and not UNMARKED.search(own) else "pre"
+    if not T1.search(name):
+        return "flair" if FLAIR.search(name) else None
+    contrast = tags.get("ContrastBolusAgent") or MARKED.search(name)
+    return "post" if contrast and not UNMARKED.search(name) else "pre"

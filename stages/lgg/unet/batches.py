@@ -32,11 +32,11 @@ Precision = Literal["float32", "tfloat32", "bfloat16"]
 class Slices(NamedTuple):
     """Slices on the device; or images and masks on the host, as files that are mapped into memory."""
 
-    images: Tensor  # N H W 3 uint8; there may be more on the host
-    masks: Tensor  # N H W uint8 in {0, 1}
+    images: Tensor  # N H W 3 uint8; on the host M H W 3, those of other sets among them
+    masks: Tensor  # N H W, or M H W, uint8 in {0, 1}
     volumes: Tensor  # N int64, the index of each slice's patient among the V of this set
     brightness: Tensor | None = None  # V 2 3 float32, mean and deviation of each channel; None to scale by slice
-    rows: Tensor | None = None  # N int64 on the host: which image is whose, where there are more
+    rows: Tensor | None = None  # N int64, where each of the N slices stands among the M; None on the device
 
 
 Batch = tuple[Tensor, Tensor]
@@ -70,7 +70,7 @@ def taken(slices: Slices, batches: Sequence[Tensor]) -> Iterator[Batch]:
         with ThreadPoolExecutor(1) as reader:
             ahead = deque[Future[Batch]]()
             try:
-                for number, _ in enumerate(rows):
+                for number in range(len(rows)):
                     for wanted in rows[number + len(ahead) : number + AHEAD]:
                         ahead.append(reader.submit(_fetched, slices, wanted, device))
                     yield ahead.popleft().result()
