@@ -54,14 +54,17 @@ def network_alone(model: Path, scans: Path) -> tuple[int, float]:
     from stages.lgg.inference.logits import logits_of
     from stages.lgg.inference.members import load_members
     from stages.lgg.inference.reading import read
+    from stages.lgg.inference.threads import side_by_side
 
     found, members = find([scans]), load_members(model, THREADS, "float32")
     stacks = [read(scan).packed(members.side) for scan in found]
     took = []
     for _ in range(2):
         began = time.perf_counter()
-        for stack in stacks:
-            logits_of(members.models[0], stack, BATCH, "float32", flip=True)
+        for _ in side_by_side(
+            lambda one: logits_of(members.models[0], one, BATCH, "float32", flip=True), stacks, THREADS
+        ):
+            pass
         took.append(time.perf_counter() - began)
     return len(found), min(took)
 

@@ -29,13 +29,14 @@ from stages.errors import BadInput
 from stages.lgg.arrays import Array, map_arrays
 from stages.lgg.inference.logits import logits_of, set_up
 from stages.lgg.inference.memory import within_memory
+from stages.lgg.inference.threads import side_by_side
 from stages.lgg.scans.geometry import pad, to_scan
 from stages.lgg.scans.resize import majority
 from stages.lgg.scores.metrics import as_json
-from stages.lgg.scores.scoring import Scores, Spacing, gather, score_stack
+from stages.lgg.scores.scoring import Scores, Spacing, Stack, gather, score_stack
 from stages.lgg.tables import read_patients, read_slices, read_split, rows, spacings
 from stages.lgg.truth import open_truth
-from stages.lgg.unet.batches import Precision
+from stages.lgg.unet.batches import Precision, computed_in, own_device
 from stages.lgg.unet.checkpoint import Model, load_model, weights_of
 from stages.params import STRICT_KEYS, load
 from stages.progress import progress
@@ -62,7 +63,7 @@ class EvaluateParams:
     batch: Annotated[int, Field(ge=1)]
     """Slices that go through the network at once."""
     threads: Annotated[int, Field(ge=1)]
-    """CPU threads; the bits of the results depend on it."""
+    """CPU threads, each with a patient of its own; the results do not depend on it."""
     precision: Precision = "float32"
     flip: bool = False
     """Whether logits are the mean of those of a slice and of its mirror image."""
@@ -86,7 +87,7 @@ def evaluate(
     params: EvaluateParams,
     spacing: Mapping[str, Spacing] | None = None,
 ) -> Evaluation:
-    """Score `model` on the patients of `slices` one after the other, so that memory holds one stack at a time.
+    """Score `model` on the patients of `slices`, each in a thread, so that memory holds a stack for each thread.
 
     `images` are N s s 3, and `truth` has the masks of a patient on the grid of his scan, S H W. `spacing` is that of
     the patients of whom it is known.
@@ -94,22 +95,25 @@ def evaluate(
     Raises:
         BadInput: the network gives something else than numbers.
     """
-    stacks, kept = [], dict[int, NDArray[np.uint8]]()
+
+    def scored(patient: str, stack: pd.DataFrame) -> tuple[Stack, dict[int, NDArray[np.uint8]]]:
+        logits = _logits(model, images[stack["slice"]], params)
+        if not logits.isfinite().all():
+            raise BadInput(f"checkpoint {params.checkpoint}: no finite numbers for {patient}; train it again")
+        mask = truth.get(patient, NO_MASKS)
+        if len(mask) != len(stack):
+            raise BadInput(f"truth.npz: {len(mask)} masks of {patient}, not {len(stack)}; run dvc repro lgg-pack")
+        scan = to_scan(logits, *mask.shape[1:])
+        found = score_stack(stack, scan, mask, params.threshold, (spacing or {}).get(patient))
+        packed = _packed(found.masks[params.largest_component], images.shape[1])
+        return found._replace(masks=(NO_MASKS, NO_MASKS)), dict(zip(stack["slice"], packed, strict=True))
+
+    stacks, kept = list[Stack](), dict[int, NDArray[np.uint8]]()
     groups = slices.groupby("patient", sort=False)
     with progress("score", len(groups), "patient") as bar:
-        for patient, stack in groups:
-            logits = _logits(model, images[stack["slice"]], params)
-            if not logits.isfinite().all():
-                raise BadInput(f"checkpoint {params.checkpoint}: no finite numbers for {patient}; train it again")
-            mask = truth[str(patient)] if patient in truth else NO_MASKS
-            if len(mask) != len(stack):
-                raise BadInput(f"truth.npz: {len(mask)} masks of {patient}, not {len(stack)}; run dvc repro lgg-pack")
-            scan = to_scan(logits, *mask.shape[1:])
-            found = score_stack(stack, scan, mask, params.threshold, (spacing or {}).get(str(patient)))
-            kept |= dict(
-                zip(stack["slice"], _packed(found.masks[params.largest_component], images.shape[1]), strict=True)
-            )
-            stacks.append(found._replace(masks=(NO_MASKS, NO_MASKS)))
+        for found, masks in side_by_side(lambda group: scored(str(group[0]), group[1]), groups, params.threads):
+            stacks.append(found)
+            kept |= masks
             bar.add()
     scores = gather(stacks, largest_component=params.largest_component)
     setting = {
@@ -117,7 +121,7 @@ def evaluate(
         "checkpoint_chosen_on_validation": params.checkpoint != "last",
         "flip": params.flip,
         "largest_component": params.largest_component,
-        "precision": params.precision,
+        "precision": computed_in(params.precision, own_device()),
         "scaling": model.about.scaling,
         "slice_size_px": images.shape[1],
         "threshold": params.threshold,

@@ -31,7 +31,7 @@ from stages.lgg.split import SplitParams, split_patients
 from stages.lgg.tables import Subset, read_slices, rows
 from stages.lgg.train import TrainParams, deal, describe, train
 from stages.lgg.unet import resume
-from stages.lgg.unet.batches import make_exact, steps_per_epoch
+from stages.lgg.unet.batches import make_exact, own_device, steps_per_epoch
 from stages.lgg.unet.checkpoint import load_model
 from stages.lgg.weigh import weigh
 from stages.params import STRICT_KEYS, load
@@ -65,7 +65,7 @@ def main(data: Path, *, fold: int, of: int, model: Path, patients: Path) -> None
     if recipe.start.weights != "none":
         raise BadParameters("lgg.train.start.weights: folds train from first weights alone; set it to none")
     recipe = replace(recipe, epochs=here.epochs or recipe.epochs, threads=here.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = own_device()
     make_exact(recipe.threads, recipe.precision)
     table = read_slices(data / "slices.csv")
     split = split_patients(table["patient"], SplitParams(seed=here.seed, validation=1, folds=of, fold=fold))

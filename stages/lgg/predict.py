@@ -11,7 +11,7 @@ import platform
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -19,9 +19,22 @@ from cyclopts.validators import Number
 from stages.command import run
 from stages.errors import BadInput, BadParameters
 
+if TYPE_CHECKING:
+    from stages.lgg.inference.found import Scan
+
 WARNING = "not a medical device: nothing here is for diagnosis or treatment"
+SCANS_AT_ONCE = 4  # at most, for memory holds each of them with what is found
 MOST_THREADS = 1024  # OpenMP ends the process where it cannot have as many as it is told
 PACKAGES = ("torch", "numpy", "nibabel")
+
+
+class Done(NamedTuple):
+    """What is told of a scan."""
+
+    row: dict[str, Any]  # of statistics.csv
+    missing: tuple[str, ...]
+    hashes: dict[str, str]
+    known: list[str]  # networks that were trained on this patient
 
 
 def main(
@@ -39,7 +52,7 @@ def main(
     largest_component: bool = False,
     batch: Annotated[int, Parameter(validator=Number(gte=1))] = 8,
     threads: Annotated[int | None, Parameter(validator=Number(gte=1, lte=MOST_THREADS))] = None,
-    precision: Literal["float32", "tfloat32", "bfloat16"] = "float32",
+    precision: Literal["float32", "tfloat32", "bfloat16", "auto"] = "float32",
     as_stored: bool = False,
 ) -> None:
     """Write a mask for each scan. Not a medical device.
@@ -62,7 +75,7 @@ def main(
         largest_component: Keep the largest piece alone.
         batch: Slices at once.
         threads: CPU threads; all of them by default.
-        precision: Of convolutions.
+        precision: Of convolutions; auto is bfloat16 where the device computes in it.
         as_stored: Take slices as they lie in the file, whatever it says of the patient's front and sides.
     """
     print(WARNING, file=sys.stderr)
@@ -72,18 +85,23 @@ def main(
     from stages.lgg.inference.members import load_members, predict
     from stages.lgg.inference.memory import within_memory
     from stages.lgg.inference.reading import read
+    from stages.lgg.inference.threads import side_by_side
     from stages.lgg.inference.written import check_out, picture, write
     from stages.lgg.inference.written import statistics as measured
+    from stages.lgg.unet.batches import computed_in, own_device
 
     if not scans:
         raise BadInput("-i names no folder; give the folder of a scan, or of many")
     found = find(scans)
     check_out(found, out)
-    members = load_members(model, threads or os.cpu_count() or 1, precision)
-    rows, told, failed = list[dict[str, Any]](), list[dict[str, Any]](), dict[str, str]()
-    for scan in found:
+    every = threads or os.cpu_count() or 1
+    at_once = min(len(found), every, SCANS_AT_ONCE)
+    members = load_members(model, every, precision)
+
+    def done(scan: "Scan") -> Done | str:
+        """One scan, from its files to those of its mask; or what is wrong with it."""
         try:
-            with within_memory("--batch", ", or resample the scan to larger voxels"):
+            with within_memory("--batch or --threads", ", or resample the scan to larger voxels"):
                 content = read(scan, as_stored=as_stored)
                 predicted = predict(
                     members,
@@ -93,12 +111,11 @@ def main(
                     largest=largest_component,
                     batch=batch,
                     precision=precision,
+                    uncertainty=uncertainty,
+                    threads=every // at_once,
                 )
         except (BadInput, BadParameters) as error:
-            failed[scan.name] = str(error) if scan.name in str(error) else f"{scan.name}: {error}"
-            if len(found) > 1:
-                print(f"not done: {failed[scan.name]}", file=sys.stderr)
-            continue
+            return str(error) if scan.name in str(error) else f"{scan.name}: {error}"
         chosen: dict[str, Any] = {"mask": predicted.mask}
         if probabilities:
             chosen["probabilities"] = predicted.probabilities
@@ -106,9 +123,18 @@ def main(
             chosen["uncertainty"] = predicted.uncertainty
         write(scan, content, chosen, out, picture(content, predicted.mask) if preview else None)
         known = sorted(name for name, model in members.named() if _names(scan.name) & {*model.about.trained_on})
-        rows.append(measured(scan.name, content.grid, predicted.mask))
-        told.append({**rows[-1], "missing": content.missing, "sha256": content.hashes, "trained_on_by": known})
-        print(_line(rows[-1], content.missing, known))
+        return Done(measured(scan.name, content.grid, predicted.mask), content.missing, content.hashes, known)
+
+    rows, told, failed = list[dict[str, Any]](), list[dict[str, Any]](), dict[str, str]()
+    for scan, one in zip(found, side_by_side(done, found, at_once), strict=True):
+        if isinstance(one, str):
+            failed[scan.name] = one
+            if len(found) > 1:
+                print(f"not done: {one}", file=sys.stderr)
+            continue
+        rows.append(one.row)
+        told.append({**one.row, "missing": one.missing, "sha256": one.hashes, "trained_on_by": one.known})
+        print(_line(one))
     if statistics and rows:
         with staged(out / "statistics.csv") as (part,), part.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
@@ -120,13 +146,13 @@ def main(
             "failed": failed,
             "model": {"sha256": members.hashes, "side_px": members.side, "licences": members.licences},
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-            "device": str(next(members.models[0].unet.parameters()).device),
+            "device": str(own_device()),
             "options": {
                 "threshold": threshold,
                 "flip": flip,
                 "largest_component": largest_component,
                 "batch": batch,
-                "precision": precision,
+                "precision": computed_in(precision, own_device()),
                 "as_stored": as_stored,
             },
             "warning": WARNING,
@@ -144,10 +170,11 @@ def _names(scan: str) -> set[str]:
     return {scan, scan.partition("_ses-")[0]}
 
 
-def _line(row: dict[str, Any], missing: tuple[str, ...], known: list[str]) -> str:
+def _line(done: Done) -> str:
+    row = done.row
     size = f"{row['tumour_px']} px" if row["volume_ml"] is None else f"{row['volume_ml']:.2f} ml"
-    without = f"; FLAIR stands in for {' and '.join(f'{name}-contrast' for name in missing)}" if missing else ""
-    seen = f"; {', '.join(known)} trained on this patient" if known else ""
+    without = f"; FLAIR stands in for {' and '.join(f'{one}-contrast' for one in done.missing)}" if done.missing else ""
+    seen = f"; {', '.join(done.known)} trained on this patient" if done.known else ""
     return f"{row['scan']}: {size} in {row['slices_with_tumour']} of {row['slices']} slices{without}{seen}"
 
 

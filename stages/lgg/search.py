@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from stages.lgg import train as stage
 from stages.lgg.pretrained import weights as pretrained
-from stages.lgg.unet.batches import make_exact
+from stages.lgg.unet.batches import make_exact, own_device
 from stages.params import parse
 
 DATA = Path("data/lgg")  # as in dvc.yaml
@@ -28,7 +26,7 @@ def load(params: Mapping[str, Any]) -> stage.Sets:
     """
     wanted = parse(stage.TrainParams, SECTION, params)
     make_exact(wanted.threads, wanted.precision)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = own_device()
     return stage.load_slices(DATA, wanted.network, wanted.scaling, device)
 
 

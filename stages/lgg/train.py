@@ -43,6 +43,7 @@ from stages.lgg.unet.batches import (
     Slices,
     as_brightness,
     centred,
+    computed_in,
     draw,
     fits,
     make_exact,
@@ -171,7 +172,8 @@ def train(
 
 def _forward(unet: UNet, images: Tensor, params: TrainParams, mean: optimizer.Mean | None = None) -> Tensor:
     """Logits B 1 H W float32, of the network or of the `mean` of its weights."""
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
+    short = computed_in(params.precision, images.device) == "bfloat16"
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=short):
         shown = images.contiguous(memory_format=torch.channels_last)
         logits: Tensor = functional_call(unet, mean.state, shown) if mean else unet(shown)
     return logits.float()

@@ -34,7 +34,7 @@ from stages.lgg.pretrained.comparison import SCORE, draw, summary
 from stages.lgg.pretrained.tuning import Task, dice_per_volume, reconstruction, segmentation
 from stages.lgg.split import SplitParams, split_patients
 from stages.lgg.tables import read_slices
-from stages.lgg.unet.batches import Slices, make_exact
+from stages.lgg.unet.batches import Slices, make_exact, own_device
 from stages.lgg.weigh import weigh
 from stages.params import STRICT_KEYS, load
 from stages.progress import progress
@@ -162,7 +162,7 @@ def main(data: Path, *, table: Path, metrics: Path, figure: Path) -> None:
     images, masks = map_arrays(data, len(slices), 1)
     patients, side = divide(slices, params), _side(images, params)
     make_exact(params.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = own_device()
     cohort = Cohort(slices, images, masks, side, device)
     with progress("transfer", len(params.seeds) * steps_in_all(params.training, len(BEFORE)), "step") as bar:
         results = pd.DataFrame(compare(cohort, patients, params, bar.add))

@@ -16,7 +16,6 @@ from stages.errors import BadInput
 from stages.lgg.inference.logits import logits_of, set_up
 from stages.lgg.inference.reading import Read
 from stages.lgg.scans.geometry import to_scan
-from stages.lgg.scores.metrics import largest_component
 from stages.lgg.unet.batches import Precision
 from stages.lgg.unet.checkpoint import SAFETENSORS, Model, load_model
 
@@ -49,8 +48,8 @@ class Predicted(NamedTuple):
 
     mask: NDArray[np.bool_]
     probabilities: Values
-    uncertainty: Values
-    """Of one network, the entropy in bits; of several, the standard deviation of their probabilities."""
+    uncertainty: Values | None
+    """If asked for. Of one network, the entropy in bits; of several, the standard deviation of their probabilities."""
 
 
 def load_members(path: Path, threads: int, precision: Precision) -> Members:
@@ -76,7 +75,16 @@ def load_members(path: Path, threads: int, precision: Precision) -> Members:
 
 
 def predict(
-    members: Members, scan: Read, *, threshold: float, flip: bool, largest: bool, batch: int, precision: Precision
+    members: Members,
+    scan: Read,
+    *,
+    threshold: float,
+    flip: bool,
+    largest: bool,
+    batch: int,
+    precision: Precision,
+    uncertainty: bool = False,
+    threads: int = 1,
 ) -> Predicted:
     """The mean of the members' logits as probabilities, a mask from `threshold` on, and how unsure they are.
 
@@ -84,16 +92,28 @@ def predict(
         BadInput: a network gives something else than numbers.
     """
     stack = scan.packed(members.side)
-    logits = torch.stack([logits_of(model, stack, batch, precision, flip=flip) for model in members.models])
+    logits = torch.stack(
+        [logits_of(model, stack, batch, precision, flip=flip, threads=threads) for model in members.models]
+    )
     if not logits.isfinite().all():
         raise BadInput("the network gives no finite numbers for this scan; train it again, or use --precision float32")
     probabilities = _back(logits.mean(0), scan).sigmoid()
-    if len(members.models) > 1:
-        uncertainty = _back(logits.sigmoid().std(0, correction=0), scan)
-    else:
-        uncertainty = (torch.special.entr(probabilities) + torch.special.entr(1 - probabilities)) / np.log(2)
     mask = (probabilities >= threshold).numpy()
-    return Predicted(largest_component(mask) if largest else mask, probabilities.numpy(), uncertainty.numpy())
+    unsure = _uncertainty(logits, probabilities, scan).numpy() if uncertainty else None
+    return Predicted(_largest_component(mask) if largest else mask, probabilities.numpy(), unsure)
+
+
+def _uncertainty(logits: Tensor, probabilities: Tensor, scan: Read) -> Tensor:
+    if len(logits) > 1:
+        return _back(logits.sigmoid().std(0, correction=0), scan)
+    entropy: Tensor = torch.special.entr(probabilities) + torch.special.entr(1 - probabilities)
+    return entropy / np.log(2)
+
+
+def _largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    from stages.lgg.scores.metrics import largest_component  # with it come pandas and SciPy, for half a second
+
+    return largest_component(mask)
 
 
 def _back(values: Tensor, scan: Read) -> Tensor:

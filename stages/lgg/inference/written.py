@@ -95,8 +95,7 @@ def picture(read: Read, mask: NDArray[np.bool_]) -> bytes:
 
 def statistics(name: str, grid: Grid, mask: NDArray[np.bool_]) -> dict[str, str | int | float | None]:
     """How large the mask is: in ml and mm where the spacing is known, which else is empty."""
-    places = np.nonzero(mask)
-    sides = [int(np.ptp(place)) + 1 if len(place) else 0 for place in places]
+    sides = [_extent(np.asarray(mask.any(axis=others))) for others in ((1, 2), (0, 2), (0, 1))]
     row: dict[str, str | int | float | None] = {
         "scan": name,
         "slices": grid.slices,
@@ -113,3 +112,9 @@ def statistics(name: str, grid: Grid, mask: NDArray[np.bool_]) -> dict[str, str 
             max(side * mm for side, mm in zip(sides, (slices, rows, columns), strict=True)), 3
         )
     return row
+
+
+def _extent(holds: NDArray[np.bool_]) -> int:
+    """From the first place that holds something to the last one."""
+    places = np.flatnonzero(holds)
+    return int(places[-1] - places[0]) + 1 if len(places) else 0

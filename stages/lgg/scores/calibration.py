@@ -8,6 +8,7 @@ Shapes: S slices of a patient's stack, N slices of all patients, H × W pixels; 
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -64,12 +65,23 @@ def loss_sums(logits: NDArray[np.float32], truth: Masks) -> pd.DataFrame:
 
     Beside it the entropy in nats of all pixels: −p·log p − (1 − p)·log(1 − p) is log(1 + eᶻ) − p·z for the logit z.
     """
-    z = logits.astype(np.float64)
-    p = _sigmoid(z)
-    terms = {"probability": p, "probability_in_tumour": p * truth, "log_loss": _log_loss(z, truth)}
-    terms["entropy"] = np.logaddexp(0, z) - p * z
-    sums = {name: values.sum(axis=(1, 2)) for name, values in terms.items()}
-    return pd.DataFrame({**sums, "tumour": truth.sum(axis=(1, 2)), "pixels": truth[0].size})
+    return pd.DataFrame([_sums_of_slice(*pair) for pair in zip(logits, truth, strict=True)])
+
+
+def _sums_of_slice(logits: NDArray[np.float32], truth: Masks) -> dict[str, float]:
+    """A row of `loss_sums`, of H W: one slice at a time stays in the processor's cache."""
+    z, y = torch.from_numpy(logits).double(), torch.from_numpy(truth)
+    far = torch.exp(-z.abs())  # at most 1
+    softplus = torch.log1p(far)  # of −|z|; what is above it is |z|
+    p = torch.where(z < 0, far, 1.0) / (1 + far)
+    terms = {
+        "probability": p,
+        "probability_in_tumour": p * y,
+        "log_loss": softplus + torch.where(y, -z, z).clamp_min_(0),
+        "entropy": softplus + z.clamp(min=0) - p * z,
+    }
+    sums = {name: float(values.sum()) for name, values in terms.items()}
+    return sums | {"tumour": int(y.sum()), "pixels": y.numel()}
 
 
 def tutorial_losses(slices: pd.DataFrame) -> dict[str, float]:

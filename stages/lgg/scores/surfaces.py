@@ -54,11 +54,10 @@ def surface_distances(
 def _measured(pair: list[torch.Tensor], tolerance: float, spacing: tuple[float, float] | None) -> NDArray[np.float64]:
     """NSD and HD95 of each slice (S 2), in the unit of `spacing`."""
     surface_dice, hausdorff_distance = _monai()
-    with warnings.catch_warnings():
-        # MONAI 1.5 and 1.6 pass themselves an argument that they deprecate.
-        warnings.filterwarnings("ignore", r".*`always_return_as_numpy` has been deprecated", FutureWarning)
-        nsd = surface_dice(*pair, class_thresholds=[tolerance], include_background=True, spacing=spacing)
-        hd95 = hausdorff_distance(*pair, percentile=PERCENTILE, include_background=True, spacing=spacing)
+    # MONAI 1.5 and 1.6 pass themselves an argument that they deprecate. For good: threads share what is ignored.
+    warnings.filterwarnings("ignore", r".*`always_return_as_numpy` has been deprecated", FutureWarning)
+    nsd = surface_dice(*pair, class_thresholds=[tolerance], include_background=True, spacing=spacing)
+    hd95 = hausdorff_distance(*pair, percentile=PERCENTILE, include_background=True, spacing=spacing)
     values: NDArray[np.float64] = torch.cat([nsd, hd95], dim=1).double().numpy()
     return values
 

@@ -7,6 +7,7 @@ their file, and a thread brings those of the next steps.
 
 import math
 import os
+import sys
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,12 @@ from stages.lgg.unet.augment import scale_intensity
 RESIDENT = 0.5  # of the free memory, which slices on the device may take; activations want the rest
 AHEAD = 3  # batches out of a file that wait
 
-Precision = Literal["float32", "tfloat32", "bfloat16"]
-"""Of convolutions; weights and losses are float32 always. tfloat32 is float32 but on NVIDIA GPUs since Ampere."""
+Numbers = Literal["float32", "tfloat32", "bfloat16"]
+Precision = Numbers | Literal["auto"]
+"""Of convolutions; weights and losses are float32 always. tfloat32 is float32 but on NVIDIA GPUs since Ampere.
+auto is bfloat16 where the device has circuits for it, else float32."""
+EMULATED = "note: this processor only imitates bfloat16, which may take ten times as long; precision: auto avoids that"
+BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # what torch calls the circuits of processors
 
 
 class Slices(NamedTuple):
@@ -91,8 +96,30 @@ def as_brightness(found: Brightness, device: torch.device) -> Tensor:
     return torch.from_numpy(np.stack(found, axis=-2)).float().to(device)
 
 
+def own_device() -> torch.device:
+    """The first GPU, or the processor where there is none."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def computed_in(precision: Precision, device: torch.device) -> Numbers:
+    """What convolutions compute in on this device."""
+    if precision == "auto":
+        return "bfloat16" if _computes_bfloat16(device) else "float32"
+    return precision
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    """Other devices put each product together from several steps, and take ten times as long."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in BFLOAT16)
+
+
 def make_exact(threads: int, precision: Precision = "float32") -> None:
     """The same bits each time on one device, and products of float32 unless `precision` allows a shorter one."""
+    if precision == "bfloat16" and not _computes_bfloat16(own_device()):
+        print(EMULATED, file=sys.stderr)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when CUDA starts
     torch.set_deterministic_debug_mode("error")  # `use_deterministic_algorithms` imports a compiler first, for seconds
     # Filling memory before it is written costs time, and nothing here reads what it did not write.

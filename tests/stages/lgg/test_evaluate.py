@@ -153,6 +153,17 @@ def written() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(Path("results").rglob("*")) if path.is_file()}
 
 
+@pytest.mark.usefixtures("root")
+def test_any_number_of_threads_gives_the_same_numbers() -> None:
+    numbers = list[list[bytes]]()
+    for threads in (1, 2, 5):
+        write_params(threads=threads)
+        evaluate_here()
+        numbers.append([content for name, content in written().items() if not name.endswith(".png")])
+    assert len(numbers[0]) == 2
+    assert numbers[0] == numbers[1] == numbers[2]
+
+
 def _uncertainty(slices: int, predicted_px: int) -> float:
     """Every logit is 10 or −10, so every pixel has the same entropy; at least one pixel is expected."""
     p, pixels = 1 / (1 + math.exp(10)), slices * SIZE**2

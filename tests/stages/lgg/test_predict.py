@@ -55,6 +55,21 @@ def test_volumes_and_slices_give_the_same_mask(tmp_path: Path, capsys: pytest.Ca
     assert not list(out.rglob(".partial*"))
 
 
+def test_any_number_of_threads_and_of_scans_writes_the_same_bytes(tmp_path: Path) -> None:
+    model = labs.network(tmp_path / "last.pt")
+    for name in ("anna", "bert", "carl"):
+        labs.volumes(tmp_path / "in" / name, name, labs.pixels(shape=(9, 16, 16)))
+    written = list[dict[str, bytes]]()
+    for run, (folder, threads) in enumerate([("in", 1), ("in", 2), ("in", 8), ("in/anna", 1), ("in/anna", 3)]):
+        out = tmp_path / f"out-{run}"
+        predict.main(scans=[tmp_path / folder], out=out, model=model, probabilities=True, batch=2, threads=threads)
+        written.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert len(written[0]) == 6
+    assert written[0] == written[1] == written[2]
+    assert written[3] == written[4]
+    assert written[3].items() <= written[0].items()
+
+
 def test_dicom_gives_the_mask_of_the_same_volume_in_nifti(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stack = labs.pixels()
     labs.volumes(tmp_path / "in/n", "nifti", stack)

@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from stages.lgg.inference.logits import logits_of
+from stages.lgg.inference.threads import side_by_side
 from stages.lgg.scans.intensity import Scaling, brightness_of_each
 from stages.lgg.unet.batches import Slices, as_brightness, batch, centred
 from stages.lgg.unet.checkpoint import Model
@@ -54,6 +55,14 @@ def test_both_mirror_images_count_alike(stack: NDArray[np.uint8]) -> None:
     assert not torch.allclose(plain, mirrored)
     torch.testing.assert_close(both, (plain + mirrored) / 2, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(both, logits_of(one, stack[:, :, ::-1], 5, "float32", flip=True).flip(2))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_any_number_of_threads_gives_the_same_bits(stack: NDArray[np.uint8], flip: bool) -> None:
+    one = trained("volume")
+    (alone,) = side_by_side(lambda size: logits_of(one, stack, size, "float32", flip=flip), [2], 1)
+    for threads in (2, 3):
+        assert torch.equal(logits_of(one, stack, 2, "float32", flip=flip, threads=threads), alone)
 
 
 def test_bfloat16_is_near(stack: NDArray[np.uint8]) -> None:

@@ -21,7 +21,16 @@ def scan(folder: Path) -> Read:
 
 
 def said(members: Members, content: Read, largest: bool = False) -> Predicted:
-    return predict(members, content, threshold=0.5, flip=False, largest=largest, batch=2, precision="float32")
+    return predict(
+        members,
+        content,
+        threshold=0.5,
+        flip=False,
+        largest=largest,
+        batch=2,
+        precision="float32",
+        uncertainty=not largest,
+    )
 
 
 def test_several_vote(tmp_path: Path) -> None:
@@ -31,6 +40,7 @@ def test_several_vote(tmp_path: Path) -> None:
     logits = torch.stack([logits_of(model, content.pixels, 2, "float32") for model in members.models])
     found = said(members, content)
     np.testing.assert_allclose(found.probabilities, logits.mean(0).sigmoid(), atol=1e-6)
+    assert found.uncertainty is not None
     np.testing.assert_allclose(found.uncertainty, np.std(logits.sigmoid().numpy(), axis=0), atol=1e-6)
     assert np.array_equal(found.mask, found.probabilities >= 0.5)
     assert sorted(members.hashes) == ["1.pt", "2.pt", "3.pt"]
@@ -43,12 +53,14 @@ def test_one_tells_its_entropy(tmp_path: Path) -> None:
     assert list(members.hashes) == ["last.pt"]
     found = said(members, scan(tmp_path / "scan"))
     p = found.probabilities.astype(float)
+    assert found.uncertainty is not None
     np.testing.assert_allclose(found.uncertainty, -p * np.log2(p) - (1 - p) * np.log2(1 - p), atol=1e-5)
 
 
 def test_the_largest_piece_alone(tmp_path: Path) -> None:
     members, content = load_members(labs.network(tmp_path / "m.pt"), 1, "float32"), scan(tmp_path / "scan")
-    mask = said(members, content, largest=True).mask
+    mask, _, unsure = said(members, content, largest=True)
+    assert unsure is None
     assert ndimage.label(mask, np.ones((3, 3, 3)))[1] == 1
     assert not (mask & ~said(members, content).mask).any()
 

@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.lgg.unet import batches
-from stages.lgg.unet.batches import Slices, batch, centred, draw, fits, mapped, seeded, steps_per_epoch, taken
+from stages.lgg.unet.batches import (
+    Slices,
+    batch,
+    centred,
+    computed_in,
+    draw,
+    fits,
+    make_exact,
+    mapped,
+    seeded,
+    steps_per_epoch,
+    taken,
+)
 
 CPU = torch.device("cpu")
 
@@ -118,3 +130,24 @@ def test_a_few_batches_are_taken_ahead(on_both: tuple[Slices, Slices], monkeypat
 def test_what_fills_half_of_the_memory_stays_in_its_file() -> None:
     assert fits(10**6, CPU)
     assert not fits(2**50, CPU)
+
+
+@pytest.mark.parametrize(
+    ("known", "found"),
+    [
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, "float32"),
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"avx512_bf16": False, "amx_bf16": True}, "bfloat16"),
+        ({"architecture": "aarch64", "bf16": True}, "bfloat16"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_computes_in_it(
+    known: dict[str, object], found: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert computed_in("auto", CPU) == found
+    assert computed_in("bfloat16", CPU) == "bfloat16"
+    make_exact(1, "auto")
+    assert not capsys.readouterr().err
+    make_exact(1, "bfloat16")
+    assert ("only imitates bfloat16" in capsys.readouterr().err) == (found == "float32")
