@@ -3,6 +3,7 @@
 S slices of H W px · s px, the side that the networks were trained on
 """
 
+import math
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -107,7 +108,7 @@ def _uncertainty(logits: Tensor, probabilities: Tensor, scan: Read) -> Tensor:
     if len(logits) > 1:
         return _back(logits.sigmoid().std(0, correction=0), scan)
     entropy: Tensor = torch.special.entr(probabilities) + torch.special.entr(1 - probabilities)
-    return entropy / np.log(2)
+    return entropy / math.log(2)
 
 
 def _largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
