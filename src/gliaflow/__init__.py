@@ -12,7 +12,7 @@ The floors, an import goes only downwards:
     export | lockfiles               what journals hold, sent to Prefect; dvc.lock and .gitignore, byte for byte
     memo | store | journal           what DVC hashes, once; its cache, run-cache and remotes; what runs told
     machine                          this host: slots, processes, git
-    relay | terminal                 passes events to listeners; what terminals show
+    relay | terminal | resources     passes events to listeners; what terminals show; what stages hold and use
     core                             the scheduler and its doors
     errors                           what can go wrong for a user
 """

@@ -23,8 +23,8 @@ from gliaflow.journal.folder import folder, home
 from gliaflow.journal.seconds import last
 from gliaflow.machine.local import LocalExecutor
 from gliaflow.machine.retry import retry
-from gliaflow.machine.slots import usable_cpus
 from gliaflow.relay import Relay
+from gliaflow.resources.slots import usable_cpus
 from gliaflow.signals import ended_by_signals
 from gliaflow.terminal.pseudo import Shown
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gliaflow.machine.slots import usable_cpus
+from gliaflow.resources.slots import usable_cpus
 from tests.behaviour.test_kills import stage
 from tests.support.patience import COMMAND_SECONDS
 from tests.support.repos import GLIAFLOW, Project

@@ -13,7 +13,7 @@ from tests.support.repos import ROOT, SOURCE
 OURS = "gliaflow"
 FLOORS = (
     "__main__  cli  team  as_dvc  api  experiments  hosts  flow|workspace|versioning  export|lockfiles"
-    "  memo|store|journal  words  machine  relay|turns|signals|terminal  core  errors"
+    "  memo|store|journal  words  machine  relay|turns|signals|terminal|resources  core  errors"
 )
 BORROWERS = (  # what is not ours, and the rooms that may import it; of what stands nowhere here, all may
     ("dvc dvc_data dvc_objects scmrepo", "memo words lockfiles store versioning workspace experiments as_dvc"),

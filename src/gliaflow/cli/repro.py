@@ -132,6 +132,7 @@ def repro(
 
 def status(
     *targets: str,
+    last: Switch = False,
     flags: Annotated[Planned, Parameter(name="*")] = Planned(),
     repo: Folder = Path(),
     as_json: Json = False,
@@ -142,8 +143,14 @@ def status(
 
     Args:
         targets: Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
+        last: Tell what the stages of the last run used instead, next to what they asked for.
         flags: Those of `dvc repro`.
     """
+    if last:
+        from gliaflow.cli.runs import used
+
+        used(repo, targets, as_json)
+        return
     _foresee(repo, targets, flags.options(), as_json)
 
 
@@ -177,6 +184,8 @@ def _report(report: Report) -> dict[str, object]:
             "why": result.why,
             "seconds": round(result.seconds, 3),
             "outputs": dict(result.outputs),
+            **({"used": asdict(result.used)} if result.used else {}),
+            **({"asked": asdict(result.asked)} if result.asked else {}),
             "tail": list(result.tail),
         }
         for result in report.results

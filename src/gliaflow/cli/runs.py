@@ -4,6 +4,7 @@ import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from gliaflow.cli.flags import Folder, Json, Switch, answer
 from gliaflow.errors import UserError
 
 if TYPE_CHECKING:
-    from gliaflow.journal.reader import RunSeen
+    from gliaflow.journal.reader import RunSeen, StageRun
 
 LOOK_SECONDS = 1.0  # between two looks for what runs have told meanwhile
 
@@ -87,6 +88,51 @@ def logs(
             tell([{"stage": stage, "text": text} for stage, text in lines], [])
         else:
             tell(None, (text if len(wanted) == 1 else f"{stage} | {text}" for stage, text in lines))
+
+
+def used(repo: Path, stages: tuple[str, ...], as_json: bool) -> None:
+    """Tell what the stages of the newest run used, those that ran commands, next to what they asked for.
+
+    Raises:
+        UserError: no run is kept here, or it has no such stage.
+    """
+    from gliaflow.journal import reader
+    from gliaflow.journal.folder import folder, journals
+
+    where = folder(repo)
+    path, _ = _chosen(journals(where) if where else [], None, ())
+    if unknown := [name for name in stages if name not in reader.names(path)]:
+        raise UserError(f"no stage of the run {path.stem} is called {unknown[0]!r}; `gliaflow logs --list` lists runs")
+    found = [one for one in reader.seen(path).stages.values() if one.used and one.address in (stages or {one.address})]
+    with answer(as_json) as tell:
+        tell([_measured(one) for one in found], _table(found) if found else [f"no stage of {path.stem} ran commands"])
+
+
+def _measured(one: "StageRun") -> dict[str, object]:
+    """For a program."""
+    assert one.used
+    asked = {"asked": asdict(one.asked)} if one.asked else {}
+    return {"stage": one.address, "outcome": one.outcome.lower(), "used": asdict(one.used), **asked}
+
+
+def _table(found: "list[StageRun]") -> Iterator[str]:
+    """For a person: what was used, and in brackets what was asked for."""
+    from gliaflow.core.settings import human
+
+    rows = [["stage", "wall", "CPU", "memory", "GPU memory", "read", "written"]]
+    for one in found:
+        used, asked = one.used, one.asked
+        assert used
+        busy = f"{used.cpu_seconds:.1f} s" + (f" ({asked.cpus} CPUs)" if asked and asked.cpus > 1 else "")
+        memory = human(used.peak_bytes) + (f" ({human(asked.mem_bytes)})" if asked and asked.mem_bytes else "")
+        others = [
+            "-" if size is None else human(size) for size in (used.gpu_bytes, used.read_bytes, used.written_bytes)
+        ]
+        rows.append([one.address, f"{used.wall_seconds:.1f} s", busy, memory, *others])
+    kept = [n for n, column in enumerate(zip(*rows, strict=True)) if any(cell != "-" for cell in column[1:])]
+    widths = {n: max(len(row[n]) for row in rows) for n in kept}
+    for row in rows:
+        yield "  ".join(row[n].ljust(widths[n]) if n == 0 else row[n].rjust(widths[n]) for n in kept).rstrip()
 
 
 def _chosen(every: list[Path], run: str | None, stages: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:

@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 
 from gliaflow.core.graph import Graph
 from gliaflow.core.ports import Foreseen, NotMade, Workspace
-from gliaflow.core.report import Change, Outcome
+from gliaflow.core.report import Change, Outcome, StageResult
+from gliaflow.core.settings import human
 from gliaflow.errors import NotReproduced, one_line
 
 ABSENT = object()
+LONG_SECONDS = 10.0  # of a stage whose use of what it asked for is worth a word
+NEARLY, FAR_LESS = 0.9, 0.25  # of what was asked for
 SHOWN = 4  # changes of one stage
 VERDICTS = {
     (Outcome.UNCHANGED, True): "unchanged",
@@ -52,6 +55,24 @@ class Forecast:
         if self.missing:
             return f"{self.address}: {self.why}"
         return f"{self.address}: {VERDICTS[self.outcome, self.certain]}{': ' if self.why else ''}{self.why}"
+
+
+def advice(result: StageResult) -> str:
+    """What a stage used far less of than it asked for, or nearly all, as a phrase; nothing of a short one."""
+    asked, used = result.asked, result.used
+    if not asked or not used or used.wall_seconds < LONG_SECONDS:
+        return ""
+    found = []
+    if asked.mem_bytes:
+        peak, wanted = human(used.peak_bytes), human(asked.mem_bytes)
+        if used.peak_bytes > NEARLY * asked.mem_bytes:
+            found.append(f"used {peak} of memory and asked for {wanted} (meta.mem)")
+        elif used.peak_bytes < FAR_LESS * asked.mem_bytes:
+            found.append(f"used {peak} of the {wanted} of memory that it asked for (meta.mem)")
+    busy = used.cpu_seconds / used.wall_seconds
+    if asked.cpus > 1 and busy < FAR_LESS * asked.cpus:
+        found.append(f"kept {busy:.1f} of the {asked.cpus} CPUs busy that it asked for (meta.cpus)")
+    return ", and ".join(found)
 
 
 def sentence(changes: Iterable[Change]) -> str:

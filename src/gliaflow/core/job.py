@@ -17,7 +17,7 @@ from typing import Protocol
 from gliaflow.core.explain import sentence
 from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Ended, Executor, Lease, Listener, Run, Task, Workspace
-from gliaflow.core.report import Event, Line, Message, Outcome, Retry, StageResult
+from gliaflow.core.report import Asked, Event, Line, Message, Outcome, Retry, StageResult, Used
 from gliaflow.errors import one_line
 
 POLL_SECONDS = 0.2  # between two looks at slots and paths that another run holds
@@ -135,6 +135,7 @@ class Job:
         self._lease: Lease | None = lease
         self._run: Run | None = None
         self._number, self._delay, self._why = 0, 0.0, ""
+        self._used: Used | None = None
 
     @property
     def address(self) -> str:
@@ -168,15 +169,20 @@ class Job:
             seconds = self._around.clock.now() - began
             lines = tuple(tail.lines)
             result = StageResult(self.address, Outcome.FAILED, seconds=seconds, error=error, tail=lines)
+        wanted = self._task.stage.settings
+        asked = Asked(wanted.cpus, wanted.gpus, wanted.memory(self._number) or None)
+        result = replace(result, used=self._used, asked=asked)
         if not self.again:
             self._around.inbox.put(result)
         return result
 
     def _try(self, tail: "_Tail") -> tuple[Outcome, dict[str, str]]:
         """How the stage came to its outputs, path → hash, which are recorded; raises what it failed with."""
+        self._used = None
         if self._number > 1:
             self._back_off(tail)
         ended = self._launched(tail)
+        self._used = ended.used
         if self._around.stopping.is_set():
             raise InterruptedError("interrupted")
         if ended.error:
@@ -208,11 +214,12 @@ class Job:
         if not self._executor.travels:  # the executor's own words tell why a host is given up
             tail.hear(Line(self.address, f"try {self._number} of {self.retries + 1} in {seconds:.1f} s"))
         clock, stopping = self._around.clock, self._around.stopping
+        stage = replace(self._task.stage, settings=self._task.stage.settings.of_try(self._number))
         stopped, since, told = clock.wait(stopping, seconds), clock.now(), False
-        while not stopped and not (lease := self._executor.reserve(self._task.stage)):
+        while not stopped and not (lease := self._executor.reserve(stage)):
             if not told and clock.now() - since > PATIENT_SECONDS:
                 told = True
-                if lack := waits_for(self._executor, self._task.stage, idle=False):
+                if lack := waits_for(self._executor, stage, idle=False):
                     self._around.listener.hear(Message(f"{self.address} waits for {lack}"))
             stopped = clock.wait(stopping, POLL_SECONDS)
         if stopped:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
-from gliaflow.core.report import Change, Event, Outcome
+from gliaflow.core.report import Change, Event, Outcome, Used
 from gliaflow.errors import UserError
 
 
@@ -221,6 +221,8 @@ class Ended:
     """Seconds before the first further try; each later one waits twice as long as the one before."""
     reply: Reply | None = None
     """What another host made, if the stage ran there."""
+    used: Used | None = field(default=None, compare=False)
+    """What the try used, where that was measured."""
 
 
 class Run(Protocol):

@@ -38,6 +38,30 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What one try of a stage asked for."""
+
+    cpus: int = 1
+    gpus: int = 0
+    mem_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Used:
+    """What one try of a stage used, all of its processes together; None where the system does not tell."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    """Of memory, the most at one moment."""
+    read_bytes: int | None = None
+    """By system calls, from whatever can be read."""
+    written_bytes: int | None = None
+    gpu_bytes: int | None = None
+    """Of the memory of GPUs, the most at one moment."""
+
+
+@dataclass(frozen=True)
 class StageResult:
     """What became of one stage."""
 
@@ -55,6 +79,10 @@ class StageResult:
     """The error of a stage that failed."""
     tail: Sequence[str] = ()
     """The last lines of a stage that failed."""
+    used: Used | None = field(default=None, compare=False)
+    """What the last try used, where that was measured."""
+    asked: Asked | None = field(default=None, compare=False)
+    """What the last try asked for, if there was one."""
 
     def __post_init__(self) -> None:
         if self.error and not self.why:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from queue import SimpleQueue
 
-from gliaflow.core.explain import sentence
+from gliaflow.core.explain import advice, sentence
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.job import (
     PATIENT_SECONDS,
@@ -354,6 +354,8 @@ class Scheduler:
         if self.options.on_error != "fail" or result.outcome not in (Outcome.FAILED, Outcome.SKIPPED):
             self._unrecorded(self._around.workspace.settle(result.address))
         self._around.listener.hear(StageEnded(result))
+        if text := advice(result):
+            self._around.listener.hear(Message(f"{result.address} {text}"))
         downstreams = self.graph.downstreams[result.address]
         if self.options.force_downstream and result.outcome.reproduced:
             self._forced |= set(downstreams)

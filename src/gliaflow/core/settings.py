@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -36,6 +37,16 @@ class Settings:
     pool: str | None = field(default=None, metadata={"is": "pool"})  # the work pool of the hosts that it should run on
     diff: str | None = None  # a command that compares two versions of the outputs, for `gliaflow diff`
     search: str | None = None  # a module with `load` and `train`, for `gliaflow search`
+    # bytes of memory that each try may need, the last for all further ones; reserved, not enforced
+    mem: tuple[int, ...] = field(default=(), metadata={"is": "mem"})
+
+    def memory(self, number: int = 1) -> int:
+        """Bytes that try `number`, from 1, asks for; 0 if the stage does not say."""
+        return self.mem[min(number, len(self.mem)) - 1] if self.mem else 0
+
+    def of_try(self, number: int) -> "Settings":
+        """What try `number` asks for, from 1."""
+        return dataclasses.replace(self, mem=(self.memory(number),)) if self.mem else self
 
     def worth_retrying(self, code: int) -> bool:
         """Whether this exit code may be another one next time; −N is a death by signal N."""
@@ -43,6 +54,9 @@ class Settings:
 
 
 NAMES = [setting.name for setting in fields(Settings)]
+SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
+UNITS = "KMGT"
+TENS = 10  # from so many on, without a decimal
 SHORT = 5  # letters: of so few the first tell `gpus` from `cpus`, and `pool` from `tool`
 
 
@@ -79,7 +93,7 @@ def _checked(known: Mapping[str, object], where: str) -> Settings:
 
 @cache
 def _model() -> "type[BaseModel]":
-    from pydantic import AfterValidator, Field, create_model
+    from pydantic import AfterValidator, BeforeValidator, Field, create_model
     from pydantic_core import PydanticCustomError
 
     def named(pool: str) -> str:
@@ -87,16 +101,37 @@ def _model() -> "type[BaseModel]":
             raise PydanticCustomError("pool", "input should be the name of a work pool, without any of / % & < >")
         return pool
 
+    def sizes(given: object) -> tuple[int, ...]:
+        found = [_size(one) for one in (given if isinstance(given, list) else [given])]
+        if not found or not all(found):
+            raise PydanticCustomError("mem", "input should be a size such as 16G or 800M, or a list of them, one a try")
+        return tuple(found)
+
     def declared(one: dataclasses.Field[object]) -> tuple[object, object]:
         limits = dict(one.metadata)
         if each := limits.pop("each", None):
             return tuple[Annotated[int, Field(**each)], ...], one.default
-        if limits.pop("is", None):
+        if (kind := limits.pop("is", None)) == "mem":
+            return Annotated[tuple[int, ...], BeforeValidator(sizes)], one.default
+        if kind:
             return Annotated[str, AfterValidator(named)] | None, one.default
         return one.type, Field(one.default, **limits)
 
     checked = {one.name: declared(one) for one in fields(Settings)}
     return create_model("Settings", **checked)  # type: ignore[call-overload, no-any-return]
+
+
+def _size(given: object) -> int:
+    """Bytes, of `16G` or `800MB`, in powers of 1024 as Slurm counts; 0 of anything else."""
+    match = SIZE.fullmatch(given.strip()) if isinstance(given, str) else None
+    return int(float(match[1]) * 1024 ** (1 + UNITS.index(match[2].upper()))) if match else 0
+
+
+def human(size: int) -> str:
+    """`1.5 GB` or `340 MB`, of bytes, in powers of 1024."""
+    power = max((n for n in range(len(UNITS)) if size >= 1024 ** (n + 1)), default=0)
+    number = size / 1024 ** (power + 1)
+    return f"{number:.{0 if number >= TENS or number == int(number) else 1}f} {UNITS[power]}B"
 
 
 def _meant(key: str) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gliaflow.core.report import StageResult
+from gliaflow.core.settings import human
 
 PICTURE = ".png"
 FIGURES_SHOWN = 24  # of a run
@@ -35,7 +36,10 @@ def artifacts(
 ) -> Iterator[Artifact]:
     """The artifacts of a run in the folder `root` whose data DVC keeps in `cache`: of what is there, no more."""
     results = list(results)
-    yield Artifact("stages", "table", json.dumps([_stage(one) for one in results]), "What became of each stage")
+    measured = any(one.used for one in results)
+    yield Artifact(
+        "stages", "table", json.dumps([_stage(one, measured) for one in results]), "What became of each stage"
+    )
     if metrics:
         yield Artifact("metrics", "table", json.dumps(metrics), "Metrics, and their change since HEAD")
     made = {path: value for one in results if one.outcome.reproduced for path, value in one.outputs.items()}
@@ -89,13 +93,29 @@ def _md5(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def _stage(result: StageResult) -> dict[str, Any]:
+def _stage(result: StageResult, measured: bool) -> dict[str, Any]:
     return {
         "stage": result.address,
         "outcome": result.outcome.value,
         "seconds": round(result.seconds, 1),
         "why": result.why,
+        **(_resources(result) if measured else {}),
         "outputs": ", ".join(f"{path} {value[:8]}" for path, value in result.outputs.items()),
+    }
+
+
+def _resources(result: StageResult) -> dict[str, Any]:
+    """What the stage used, next to what it asked for; empty cells of one that ran no command here."""
+    used, asked = result.used, result.asked
+    return {
+        "CPU seconds": round(used.cpu_seconds, 1) if used else "",
+        "CPUs asked": asked.cpus if asked else "",
+        "memory": human(used.peak_bytes) if used else "",
+        "memory asked": human(asked.mem_bytes) if asked and asked.mem_bytes else "",
+        "GPU memory": human(used.gpu_bytes) if used and used.gpu_bytes is not None else "",
+        "GPUs asked": asked.gpus if asked and asked.gpus else "",
+        "read": human(used.read_bytes) if used and used.read_bytes is not None else "",
+        "written": human(used.written_bytes) if used and used.written_bytes is not None else "",
     }
 
 

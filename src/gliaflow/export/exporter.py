@@ -12,7 +12,7 @@ from gliaflow.export.client import Client, Unreachable
 from gliaflow.export.marks import Mark
 from gliaflow.export.mirror import Mirror
 from gliaflow.journal.lock import alone, held
-from gliaflow.journal.reader import Record, Tail, number
+from gliaflow.journal.reader import Record, Tail, asked, number, used
 
 FLOW = "repro"
 BATCH = 200  # events or logs of one request: as many logs as the server returns at once
@@ -190,4 +190,6 @@ def _result(record: Record) -> StageResult:
         str(record.get("why", "")),
         number(record.get("seconds")),
         {str(path): str(value) for path, value in outputs.items()} if isinstance(outputs, dict) else {},
+        used=used(record),
+        asked=asked(record),
     )

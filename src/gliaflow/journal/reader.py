@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TypeVar
 
+from gliaflow.core.report import Asked, Used
 from gliaflow.journal.lock import held
 
 CHUNK = 1 << 20  # bytes that are read at once
 Record = dict[str, object]
+Kind = TypeVar("Kind", Used, Asked)
 
 
 class Tail:
@@ -46,6 +50,8 @@ class StageRun:
     """The name of an `Outcome`; nothing as long as the stage has not ended."""
     why: str = ""
     seconds: float = 0.0
+    used: Used | None = None
+    asked: Asked | None = None
 
 
 @dataclass
@@ -103,6 +109,7 @@ def seen(path: Path) -> RunSeen:
             one = found.stages.setdefault(name, StageRun(name))
             one.ended, one.seconds = number(record.get("when")), number(record.get("seconds"))
             one.outcome, one.why = str(record.get("outcome", "")), str(record.get("why", ""))
+            one.used, one.asked = used(record), asked(record)
     return found
 
 
@@ -119,6 +126,25 @@ def lines(path: Path, stages: set[str] | None = None) -> Iterator[tuple[str, str
         name = str(record.get("stage", ""))
         if record.get("is") == "line" and (stages is None or name in stages):
             yield name, str(record.get("text", ""))
+
+
+def used(record: Record) -> Used | None:
+    """What the last try of an ended stage used, if the journal tells."""
+    return _filled(Used, record.get("used"))
+
+
+def asked(record: Record) -> Asked | None:
+    """What the last try of an ended stage asked for, if the journal tells."""
+    return _filled(Asked, record.get("asked"))
+
+
+def _filled(kind: type[Kind], values: object) -> Kind | None:
+    """The values under the names that the class knows; None if one of those is missing that it needs."""
+    if not isinstance(values, dict):
+        return None
+    with suppress(TypeError):
+        return kind(**{one.name: values[one.name] for one in fields(kind) if one.name in values})
+    return None
 
 
 def number(value: object) -> float:

@@ -10,6 +10,7 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 from time import localtime, strftime
@@ -174,6 +175,8 @@ def _ended(event: StageEnded) -> dict[str, object]:
         "tail": list(result.tail),
         "interrupted": isinstance(result.error, InterruptedError),
         "ending": result.error.ending if type(result.error) is CommandFailed else "",
+        **({"used": asdict(result.used)} if result.used else {}),
+        **({"asked": asdict(result.asked)} if result.asked else {}),
     }
 
 

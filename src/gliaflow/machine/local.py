@@ -10,18 +10,20 @@ import termios
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from gliaflow.core.graph import Stage
 from gliaflow.core.job import TAIL
 from gliaflow.core.ports import Ended, Lease, Listener, Task
-from gliaflow.core.report import Began, Line, Message
+from gliaflow.core.report import Began, Line, Message, Used
 from gliaflow.errors import CannotRun, CommandFailed, advice, how_it_ended
 from gliaflow.machine.process import CANNOT_RUN, Exit, Process
 from gliaflow.machine.programs import NO_PROGRAM, obstacle, telling, why_not_run
-from gliaflow.machine.slots import SlotLease, Slots, usable_cpus
 from gliaflow.machine.spawn import Supervisor
+from gliaflow.resources.gpus import GpuMeter
+from gliaflow.resources.slots import SlotLease, Slots, usable_cpus
 from gliaflow.terminal.pseudo import PAGERS, Size
 from gliaflow.terminal.text import plain
 
@@ -128,11 +130,17 @@ class LocalRun:
             listener.hear(Began(address, [commands.lines[self._place]], self._place))
 
         self._tell_unread(listener)
-        ended = self._process.run(on_line, self._task.stage.settings.timeout, on_command)
+        gpus = GpuMeter(self.pid, commands.env) if self._task.stage.settings.gpus else None
+        try:
+            ended = self._process.run(on_line, self._task.stage.settings.timeout, on_command)
+        finally:
+            if gpus:
+                gpus.close()
+        used = Used(**ended.used, gpu_bytes=gpus.peak_bytes if gpus else None) if ended.used else None
         self._tell_unread(listener)
         if ended.left and not ended.timed_out:
             listener.hear(Message(f"{address}: ended {ended.left} processes that it left running"))
-        return self._judged(ended)
+        return replace(self._judged(ended), used=used)
 
     def _judged(self, ended: Exit) -> Ended:
         wanted = self._task.stage.settings

@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gliaflow.machine.supervisor import Refused, readable
+from gliaflow.resources.usage import Usage
 from gliaflow.terminal.pseudo import Measure, read, resize
 from gliaflow.terminal.text import Lines
 
@@ -30,6 +31,7 @@ class Exit:
     left: int  # processes that it left running, ended by now
     refused: Refused | None = None  # why the system did not start the command
     lost: bool = False  # its warden was killed, and all of it with that
+    used: Usage | None = field(default=None, compare=False)  # by all of it
 
     @property
     def exit_code(self) -> int:
@@ -51,6 +53,7 @@ class Process:
         self._over = False  # all commands have ended, if not what they left running
         self._code: int | None = None
         self._left = 0
+        self._used: Usage | None = None
         self._stopping = threading.Event()
         self.pid = 0  # the warden's: alive as long as anything of the stage is
 
@@ -102,7 +105,7 @@ class Process:
                 self.stop(signal.SIGTERM)
         text.feed(b"", last=True)
         self.close()
-        return Exit(self._code, self._begun[-1], timed_out, self._left, self._refused, self._lost)
+        return Exit(self._code, self._begun[-1], timed_out, self._left, self._refused, self._lost, self._used)
 
     def stop(self, number: int) -> None:
         """Signal every process of the stage, and kill what is left after the grace; returns at once."""
@@ -152,3 +155,4 @@ class Process:
             self._over = told.get("over", self._over)
             self._code = told.get("code", self._code)
             self._left = told.get("left", 0)
+            self._used = told.get("used", self._used)

@@ -7,12 +7,16 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
-from gliaflow.machine import supervisor
 from gliaflow.machine.process import Process
 from gliaflow.machine.supervisor import MAX_FDS
 from gliaflow.terminal.pseudo import Measure, open_pair
 
+ROOT = Path(__file__).parents[2]  # where the package lies
+PROGRAM = (
+    "import sys; sys.path.append(sys.argv[1]); from gliaflow.machine.supervisor import main; main(int(sys.argv[2]))"
+)
 GRACE_SECONDS = 10.0  # between the first signal and SIGKILL
 
 
@@ -86,7 +90,7 @@ class Supervisor:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", supervisor.__file__, str(theirs.fileno())],
+                [sys.executable, "-I", "-S", "-c", PROGRAM, str(ROOT), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # what is sent to the flow's group is for the flow, which tells the wardens

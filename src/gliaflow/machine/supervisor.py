@@ -1,9 +1,9 @@
 """Owns every process of a flow's stages: whatever ends the flow, `kill -9` included, ends them too.
 
-A program of its own that imports the standard library alone, started once a flow by `spawn.Supervisor`. For each
-request it forks a warden, the parent of one stage's commands and, on Linux, of whatever they leave behind
-(PR_SET_CHILD_SUBREAPER). A warden speaks lines of JSON with the flow over a socket of its own; at its end of file, or
-when told to stop, it ends every descendant: by the signal first, after a grace by SIGKILL.
+A program of its own, started once a flow by `spawn.Supervisor`. It imports `resources.usage`, and all else of the
+standard library. For each request it forks a warden, the parent of one stage's commands and, on Linux, of whatever they
+leave behind (PR_SET_CHILD_SUBREAPER). A warden speaks lines of JSON with the flow over a socket of its own; at its end
+of file, or when told to stop, it ends every descendant: by the signal first, after a grace by SIGKILL.
 """
 
 import contextlib
@@ -19,6 +19,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
+
+from gliaflow.resources.usage import Meter
 
 MAX_FDS = 200  # in one message; a request that has more comes in several
 PR_SET_CHILD_SUBREAPER = 36
@@ -185,6 +187,7 @@ class Warden:
         self.grace = float(request["grace"])
         self.input = self.others[0] if request.get("stdin") else None
         self.say(pid=os.getpid())
+        self.meter = Meter()
         for place, command in enumerate(request["commands"]):
             self.say(command=command, waits=place > 0)
             if not self.may_go():
@@ -196,7 +199,7 @@ class Warden:
         self.main = 0
         self.say(over=True)
         left = self.end_the_rest()
-        self.say(code=self.code, left=left, refused=self.refused)
+        self.say(code=self.code, left=left, refused=self.refused, used=self.meter.read())
 
     def may_go(self) -> bool:
         """Wait for the word to go, which the run gives before each command."""
@@ -243,8 +246,11 @@ class Warden:
     def watch(self) -> None:
         """Until the command has ended: reap, and hear the run."""
         while self.main:
-            wait = max(self.escalation[0][0] - time.monotonic(), 0.05) if self.escalation else None
+            wait = self.meter.due
+            if self.escalation:
+                wait = min(wait, max(self.escalation[0][0] - time.monotonic(), 0.05))
             ready = readable(self.sources, 0 if b"\n" in self.unread else wait)
+            self.meter.look()
             if self.woken in ready:
                 self.woken.recv(4096)
             if self.link in ready or b"\n" in self.unread:
@@ -372,8 +378,9 @@ class Supervisor:
             self.orphaned = bool(left)
 
 
-if __name__ == "__main__":
+def main(descriptor: int) -> None:
+    """The program: the supervisor of the flow that holds the other end of the socket."""
     for ignored in IGNORED:
         signal.signal(ignored, signal.SIG_IGN)
     adopt_orphans()
-    Supervisor(socket.socket(fileno=int(sys.argv[1]))).run()
+    Supervisor(socket.socket(fileno=descriptor)).run()

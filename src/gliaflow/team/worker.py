@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from gliaflow.errors import UserError
-from gliaflow.machine.slots import usable_cpus, visible_gpus
+from gliaflow.resources.slots import usable_cpus, visible_gpus
 from gliaflow.team.packages import CHECKOUT, PACKAGES, PINNED, pinned
 from gliaflow.team.setup import FILE, answering
 

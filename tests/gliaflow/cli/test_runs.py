@@ -5,13 +5,14 @@ import signal
 import subprocess
 import urllib.request
 import webbrowser
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gliaflow.cli.app import app
-from gliaflow.core.report import Began, Line, Outcome, Report, StageEnded, StageResult, Summary
+from gliaflow.core.report import Asked, Began, Line, Outcome, Report, StageEnded, StageResult, Summary, Used
 from gliaflow.errors import UserError
 from gliaflow.export.configured import Server
 from gliaflow.flow import pages
@@ -148,3 +149,30 @@ def test_what_is_not_there(tmp_path: Path, words: list[str], message: str) -> No
 def test_no_run_yet(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run has been kept here yet"):
         call("logs", "--repo", str(tmp_path))
+
+
+def test_what_the_last_run_used(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    (root / ".dvc").mkdir(parents=True)
+    used, asked = Used(61.26, 95.0, 3 << 29, 5 << 20, 0), Asked(cpus=2, mem_bytes=2 << 30)
+    one = StageResult("one", Outcome.RUN, seconds=62, used=used, asked=asked)
+    events = (StageEnded(one, when=BEGAN + 62), StageEnded(StageResult("two", Outcome.UNCHANGED), when=BEGAN + 63))
+    written(root / ".dvc/tmp/gliaflow/runs", tmp_path / "home", events)
+    call("status", "--last", "--repo", str(root))
+    assert capsys.readouterr().out.splitlines() == [
+        "stage    wall              CPU         memory  read  written",
+        "one    61.3 s  95.0 s (2 CPUs)  1.5 GB (2 GB)  5 MB     0 KB",
+    ]
+    call("status", "--last", "--json", "--repo", str(root), "one")
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row == {"stage": "one", "outcome": "run", "used": asdict(used), "asked": asdict(asked)}
+    with pytest.raises(UserError, match=r"no stage of the run .* is called 'three'"):
+        call("status", "--last", "--repo", str(root), "three")
+
+
+def test_what_a_run_used_that_ran_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    (root / ".dvc").mkdir(parents=True)
+    written(root / ".dvc/tmp/gliaflow/runs", tmp_path / "home")
+    call("status", "--last", "--repo", str(root))
+    assert "ran commands" in capsys.readouterr().out

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from gliaflow.cli.repro import Flags, repro
-from gliaflow.core.explain import ABSENT, SHOWN, differences, sentence
-from gliaflow.core.report import Change
+from gliaflow.core.explain import ABSENT, SHOWN, advice, differences, sentence
+from gliaflow.core.report import Asked, Change, Outcome, StageResult, Used
 from tests.support.repos import Project, stock
 
 
@@ -111,3 +111,31 @@ def test_dry_tells_null_from_absent_and_what_changed_itself_from_what_will(
     assert dry(pull=True)[2:] == ["--dry did not look at the remote: --pull may fetch what is said here to run"]
     project.write({"params.yaml": "q: 2\n"})
     assert dry()[0] == "one: will fail: Parameters 'p' are missing from 'params.yaml'"
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("asked", "used", "said"),
+    [
+        (Asked(mem_bytes=16 * GIB), Used(60, 60, 15 * GIB), "used 15 GB of memory and asked for 16 GB (meta.mem)"),
+        (Asked(mem_bytes=16 * GIB), Used(60, 60, 20 * GIB), "used 20 GB of memory and asked for 16 GB (meta.mem)"),
+        (Asked(mem_bytes=16 * GIB), Used(60, 60, GIB), "used 1 GB of the 16 GB of memory that it asked for (meta.mem)"),
+        (Asked(mem_bytes=16 * GIB), Used(60, 60, 8 * GIB), ""),
+        (Asked(mem_bytes=16 * GIB), Used(9, 9, GIB), ""),
+        (Asked(cpus=8), Used(60, 72, GIB), "kept 1.2 of the 8 CPUs busy that it asked for (meta.cpus)"),
+        (Asked(cpus=8), Used(60, 240, GIB), ""),
+        (Asked(), Used(60, 1, GIB), ""),
+        (
+            Asked(cpus=4, mem_bytes=8 * GIB),
+            Used(10, 5, GIB),
+            "used 1 GB of the 8 GB of memory that it asked for (meta.mem), and kept 0.5 of the 4 CPUs busy that it "
+            "asked for (meta.cpus)",
+        ),
+        (None, Used(60, 1, GIB), ""),
+        (Asked(cpus=8), None, ""),
+    ],
+)
+def test_what_was_used_is_held_against_what_was_asked_for(asked: Asked | None, used: Used | None, said: str) -> None:
+    assert advice(StageResult("train", Outcome.RUN, asked=asked, used=used)) == said

@@ -12,8 +12,8 @@ from gliaflow.errors import GliaflowError, UserError
 from gliaflow.hosts.pool_run import PoolRun
 from gliaflow.hosts.pools import Pools
 from gliaflow.machine.local import LocalExecutor, LocalRun
-from gliaflow.machine.slots import SlotLease
 from gliaflow.relay import Relay
+from gliaflow.resources.slots import SlotLease
 from gliaflow.workspace.fallback import Fallback
 from gliaflow.workspace.workspace import Workspace as DvcWorkspace
 from tests.support.fakes import Ear, FakeExecutor, FakeLease, FakeRun, FakeWorkspace

@@ -21,7 +21,7 @@ from gliaflow.core.scheduler import Scheduler
 from gliaflow.core.settings import Settings
 from gliaflow.errors import Interrupted
 from gliaflow.machine.local import LocalExecutor
-from gliaflow.machine.slots import Slots
+from gliaflow.resources.slots import Slots
 from gliaflow.workspace.workspace import Workspace
 from tests.support.fakes import FakeExecutor, World
 from tests.support.repos import Project, copies

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from gliaflow.core.settings import Settings, settings
+from gliaflow.core.settings import Settings, human, settings
 from gliaflow.errors import BadInput
 
 
@@ -30,6 +30,7 @@ def test_the_defaults_ask_for_one_cpu_and_no_more() -> None:
         "pool": None,
         "diff": None,
         "search": None,
+        "mem": (),
     }
 
 
@@ -43,8 +44,9 @@ def test_every_key_is_read() -> None:
         "retry_on": [1, 42],
         "timeout": 90,
         "pool": "big",
+        "mem": ["1.5G", "2T"],
     }
-    expected = Settings(4, 2, 3, 5, 0.0, (1, 42), 90.0, "big")
+    expected = Settings(4, 2, 3, 5, 0.0, (1, 42), 90.0, "big", mem=(3 << 29, 2 << 40))
     assert settings(meta, "train") == expected
 
 
@@ -102,6 +104,12 @@ def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(key: str, meant: 
         ("cpus", "2", "cpus is '2'", "valid integer"),
         ("cpus", True, "cpus is True", "valid integer"),
         ("cpus", None, "cpus is None", "valid integer"),
+        ("mem", 16, "mem is 16", "a size such as 16G or 800M"),
+        ("mem", "16", "mem is '16'", "a size such as 16G or 800M"),
+        ("mem", "0G", "mem is '0G'", "a size such as 16G or 800M"),
+        ("mem", "-1G", "mem is '-1G'", "a size such as 16G or 800M"),
+        ("mem", [], "mem is []", "a size such as 16G or 800M"),
+        ("mem", ["1G", 2], "mem is ['1G', 2]", "a list of them, one a try"),
         ("gpus", -1, "gpus is -1", "greater than or equal to 0"),
         ("threads", 0, "threads is 0", "greater than or equal to 1"),
         ("retries", -1, "retries is -1", "greater than or equal to 0"),
@@ -136,3 +144,41 @@ def test_exit_codes_worth_a_retry(code: int, worth: bool) -> None:
 def test_own_exit_codes_come_beside_those() -> None:
     own = settings({"retry_on": [1, 42]}, "train")
     assert [code for code in (1, 2, 42, 75, 137, -9) if own.worth_retrying(code)] == [1, 42, 75, 137, -9]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("512K", 1 << 19),
+        ("800m", 800 << 20),
+        ("16G", 16 << 30),
+        ("16 GB", 16 << 30),
+        ("16GiB", 16 << 30),
+        ("1T", 1 << 40),
+    ],
+)
+def test_memory_is_counted_in_powers_of_1024(text: str, size: int) -> None:
+    assert settings({"mem": text}, "train").mem == (size,)
+
+
+def test_each_try_may_ask_for_other_memory_and_further_ones_for_the_last() -> None:
+    found = settings({"mem": ["1G", "2G"]}, "train")
+    assert [found.memory(number) for number in (1, 2, 3)] == [1 << 30, 2 << 30, 2 << 30]
+    assert [found.of_try(number).mem for number in (1, 2, 3)] == [(1 << 30,), (2 << 30,), (2 << 30,)]
+    assert (Settings().memory(), Settings().of_try(2)) == (0, Settings())
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 KB"),
+        (512, "0.5 KB"),
+        (1 << 20, "1 MB"),
+        (3 << 19, "1.5 MB"),
+        (340 << 20, "340 MB"),
+        ((16 << 30) - 1, "16 GB"),
+        (5 << 50, "5120 TB"),
+    ],
+)
+def test_sizes_are_told_shortly(size: int, text: str) -> None:
+    assert human(size) == text

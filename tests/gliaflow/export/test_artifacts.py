@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gliaflow.core.report import Outcome, StageResult
+from gliaflow.core.report import Asked, Outcome, StageResult, Used
 from gliaflow.export import artifacts as module
 from gliaflow.export.artifacts import artifacts, figures
 
@@ -49,6 +49,26 @@ def test_stages_are_a_table_and_figures_are_of_what_was_made(tmp_path: Path, cac
     ]
     assert (shown.key, shown.type) == ("figures", "markdown")
     assert shown.data == "\n\n".join(PICTURE.format(name) for name in ("plots/b.png", "plots/deep/a.png"))
+
+
+def test_what_stages_used_stands_beside_what_they_asked_for(tmp_path: Path) -> None:
+    used, asked = Used(2.0, 3.04, 3 << 29, 5 << 20, None, 1 << 30), Asked(4, 1, 2 << 30)
+    results = [StageResult("train", Outcome.RUN, used=used, asked=asked), StageResult("old", Outcome.UNCHANGED)]
+    (stages,) = artifacts(results, [], tmp_path, None)
+    train, old = json.loads(stages.data)
+    assert train.keys() == old.keys()
+    found = {key: train[key] for key in train if key not in ("stage", "outcome", "seconds", "why", "outputs")}
+    assert found == {
+        "CPU seconds": 3.0,
+        "CPUs asked": 4,
+        "memory": "1.5 GB",
+        "memory asked": "2 GB",
+        "GPU memory": "1 GB",
+        "GPUs asked": 1,
+        "read": "5 MB",
+        "written": "",
+    }
+    assert {old[key] for key in found} == {""}
 
 
 def test_metrics_are_a_table_if_there_are_any(tmp_path: Path) -> None:

@@ -363,3 +363,70 @@ def test_a_stage_prints_to_a_pseudo_terminal_of_its_own_size_where_somebody_look
 
 def test_else_it_prints_to_a_pipe_and_its_environment_is_as_it_was(executor: LocalExecutor) -> None:
     assert run(executor, '[ ! -t 1 ] && [ ! -t 2 ] && [ -z "${PAGER+x}${GIT_PAGER+x}" ]')[0] == Ended()
+
+
+@pytest.fixture
+def peaks(executor: LocalExecutor) -> Callable[[str], int]:
+    """The bytes of memory that a Python program used at its most, started by two shells."""
+
+    def peak(program: str) -> int:
+        ended, _ = run(executor, f"sh -c '{sys.executable} -I -S -c \"{program}\"; true'; true")
+        assert ended.error is None
+        assert ended.used
+        return ended.used.peak_bytes
+
+    return peak
+
+
+def test_the_memory_of_a_grandchild_counts(peaks: Callable[[str], int]) -> None:
+    assert peaks("held = bytearray(1 << 30)") == pytest.approx(1 << 30, rel=0.05)
+
+
+def test_processes_at_once_are_summed_and_what_they_share_counts_once(peaks: Callable[[str], int]) -> None:
+    size = 200 << 20
+    both = "; ".join(
+        (
+            f"import os, time; shared = bytearray({size}); child = os.fork()",
+            f"own = bytearray({size})",
+            "time.sleep(1.5)",
+            "child and os.waitpid(child, 0)",
+        )
+    )
+    assert peaks(both) == pytest.approx(3 * size, rel=0.15)
+
+
+def test_seconds_of_cpus_and_bytes_of_all_processes_are_counted(executor: LocalExecutor, tmp_path: Path) -> None:
+    busy = f"{sys.executable} -I -S -c 'import time\nwhile time.process_time() < 0.5: pass'"
+    write = "head -c 3000000 /dev/zero > made"
+    ended, _ = run(executor, f"{busy} & {busy} & wait; ({write}); cat made made > twice", cwd=tmp_path)
+    assert ended.used
+    assert 1.0 <= ended.used.cpu_seconds < 3.0
+    assert ended.used.wall_seconds > 0.5
+    assert ended.used.gpu_bytes is None
+    if sys.platform == "linux":
+        assert ended.used.written_bytes == pytest.approx(9_000_000, rel=0.05)
+        assert ended.used.read_bytes is not None
+        assert ended.used.read_bytes >= 9_000_000
+
+
+def test_what_a_failed_try_used_is_told_too(executor: LocalExecutor) -> None:
+    ended, _ = run(executor, "exit 3")
+    assert ended.error
+    assert ended.used
+    assert ended.used.peak_bytes > 0
+
+
+def test_memory_is_reserved_and_more_than_there_is_gets_all(executor: LocalExecutor) -> None:
+    huge, small = Stage("huge", (), Settings(mem=(1 << 60,))), Stage("small", (), Settings(mem=(1 << 20,)))
+    lease = executor.reserve(huge)
+    assert lease
+    assert executor.reserve(small) is None
+    assert executor.holders(small) == "1 MB of memory that stage 'huge' of this run holds"
+    without = executor.reserve(Stage("plain"))
+    assert without
+    without.release()
+    lease.release()
+    again = executor.reserve(small)
+    assert again
+    again.release()
+    assert executor.holders(small) == ""

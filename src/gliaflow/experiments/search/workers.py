@@ -17,7 +17,7 @@ from typing import IO, Any
 from gliaflow.core.settings import Settings
 from gliaflow.errors import UserError, how_it_ended, one_line
 from gliaflow.experiments.search.individuals import Trained
-from gliaflow.machine.slots import SlotLease, Slots
+from gliaflow.resources.slots import SlotLease, Slots
 
 TRIES = 3  # of an individual whose worker died
 LEAK_BYTES = 512 << 20  # that a worker may hold more than after its first individual

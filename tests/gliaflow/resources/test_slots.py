@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from gliaflow.core.settings import Settings
-from gliaflow.machine.slots import THREADS, SlotLease, Slots, visible_gpus
+from gliaflow.resources.slots import THREADS, SlotLease, Slots, visible_gpus
 from tests.support.repos import SOURCE
 
 HOLD = (
     "import os, sys, time\n"
-    "from gliaflow.machine.slots import Slots\n"
+    "from gliaflow.resources.slots import Slots\n"
     "from gliaflow.core.settings import Settings\n"
     "wanted = Settings(cpus=int(sys.argv[2]), gpus=int(sys.argv[3]))\n"
     "lease = Slots(int(sys.argv[1]), os.environ).acquire(wanted, 'train')\n"

@@ -1,6 +1,6 @@
-"""CPU and GPU slots of this machine, shared by all flows that run on it: each is a file that its holder locks.
+"""CPU and GPU slots and memory of this machine, shared by all flows that run on it: files that their holders lock.
 
-In it stands who that is, for those who wait.
+In each stands who that is, for those who wait.
 
 A lock belongs to an open file, which the stage's warden holds too: a slot is free only once all of the stage has ended.
 """
@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from gliaflow.core.settings import Settings
+from gliaflow.core.settings import Settings, human
+from gliaflow.resources.memory import Memory, total_memory
 
 FOLDER = "GLIAFLOW_SLOTS"  # names the folder of the locks, for flows that must not share this machine's
 THREADS = (
@@ -82,7 +83,7 @@ class Holder:
 
 
 class Slots:
-    """`cpus` CPU slots, and a slot for each GPU that the environment leaves visible."""
+    """`cpus` CPU slots, a slot for each GPU that the environment leaves visible, and the memory of the machine."""
 
     def __init__(self, cpus: int, environment: Mapping[str, str] = os.environ) -> None:
         self.cpus = [f"cpu-{number}" for number in range(cpus)]
@@ -92,6 +93,7 @@ class Slots:
         self._folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(PermissionError):  # another user's
             self._folder.chmod(0o1777)
+        self.memory = Memory(self._folder, total_memory())
 
     def acquire(self, settings: Settings, stage: str = "") -> SlotLease | None:
         """Take what a stage asks for, or nothing and return None. It gets at most all that there is.
@@ -110,7 +112,7 @@ class Slots:
                 if len(found) < gpus and (descriptor := self._lock(gpu.lock)) is not None:
                     held.append(descriptor)
                     found.append(gpu)
-            if len(held) == cpus + gpus:
+            if len(held) == cpus + gpus and self._takes_memory(settings, held):
                 taken, held = tuple(held), []
                 _write(taken, Holder(stage, str(Path.cwd()), os.getpid(), _started(os.getpid())))
                 return SlotLease(taken, self._exports(settings, found))
@@ -118,6 +120,12 @@ class Slots:
         finally:
             for descriptor in held:
                 os.close(descriptor)
+
+    def _takes_memory(self, settings: Settings, held: list[int]) -> bool:
+        if settings.mem and (descriptor := self.memory.acquire(settings.memory())) is not None:
+            held.append(descriptor)
+            return True
+        return not settings.mem
 
     def holders(self, settings: Settings) -> str:
         """What the stage lacks and who has it, as a phrase; nothing of CPUs that this process alone holds.
@@ -128,8 +136,17 @@ class Slots:
         lacks = [
             _lack("GPU", min(settings.gpus, len(gpus)), [self._holder(name) for name in gpus], own=True),
             _lack("CPU", settings.cpus, [self._holder(name) for name in self.cpus], own=settings.cpus > 1),
+            self._lacks_memory(settings) if settings.mem else "",
         ]
         return ", and ".join(filter(None, lacks))
+
+    def _lacks_memory(self, settings: Settings) -> str:
+        """`8.0 GB of memory that stage 'train' of /repo (pid 12) holds`."""
+        held = self.memory.holders()
+        lacking = min(settings.memory(), self.memory.total) + sum(size for _, size in held) - self.memory.total
+        if lacking <= 0:
+            return ""
+        return f"{human(lacking)} of memory that {_named([self._holder(path.name) for path, _ in held])}"
 
     def _holder(self, name: str) -> Holder | str:
         """Who holds a slot: nobody, as "", or what can be known."""
@@ -167,14 +184,17 @@ def _lack(kind: str, wanted: int, holders: list[Holder | str], own: bool) -> str
     if free >= wanted:
         return ""
     others = [one for one in holders if one and (own or not (isinstance(one, Holder) and one.ours))]
-    names = list(dict.fromkeys(map(str, others)))
-    if not names:
+    if not others:
         return ""
-    shown = [*names[:SHOWN], *([f"{len(names) - SHOWN} more"] if len(names) > SHOWN else [])]
     what = f"a {kind}" if wanted - free == 1 else f"{wanted - free} {kind}s"
-    return (
-        f"{what} that {' and '.join(filter(None, [', '.join(shown[:-1]), shown[-1]]))} hold{'' if shown[1:] else 's'}"
-    )
+    return f"{what} that {_named(others)}"
+
+
+def _named(holders: Iterable[Holder | str]) -> str:
+    """`stage 'train' of /repo (pid 12) and another run on this machine hold`."""
+    names = [name for name in dict.fromkeys(map(str, holders)) if name] or [UNKNOWN]
+    shown = [*names[:SHOWN], *([f"{len(names) - SHOWN} more"] if len(names) > SHOWN else [])]
+    return f"{' and '.join(filter(None, [', '.join(shown[:-1]), shown[-1]]))} hold{'' if shown[1:] else 's'}"
 
 
 def _write(descriptors: Iterable[int], holder: Holder) -> None:

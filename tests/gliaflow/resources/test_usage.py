@@ -1,0 +1,59 @@
+"""What a tree of processes uses: when it is looked at, and what is below a process."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from gliaflow.resources import usage
+from gliaflow.resources.usage import Meter, descendants
+
+
+def test_it_looks_seldom_and_never_for_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looks = [100.0], list[float]()
+
+    def slow(_: int) -> list[int]:
+        looks.append(now[0])
+        now[0] += 0.5
+        return []
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(usage, "descendants", slow)
+    meter = Meter()
+    while now[0] < 200:
+        meter.look()
+        now[0] += max(meter.due, 0.001)
+    assert looks[0] == pytest.approx(100.1)
+    assert 0.5 * len(looks) <= 0.03 * 100
+
+
+def test_quick_looks_come_twice_as_late_each_time_up_to_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looks = [0.0], list[float]()
+
+    def quick(_: int) -> list[int]:
+        looks.append(now[0])
+        return []
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(usage, "descendants", quick)
+    meter = Meter()
+    while now[0] < 4:
+        meter.look()
+        now[0] += max(meter.due, 1e-6)
+    assert looks == pytest.approx([0.1, 0.3, 0.7, 1.5, 2.5, 3.5], abs=0.01)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not tell")
+def test_what_is_below_a_process_is_found() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60 & echo; wait"], stdout=subprocess.PIPE) as shell:
+        assert shell.stdout
+        shell.stdout.readline()
+        below = [*descendants(os.getpid())]
+        assert shell.pid in below
+        inner = [*descendants(shell.pid)]
+        assert len(inner) == 2
+        assert {*inner} <= {*below}
+        for pid in (*inner, shell.pid):
+            os.kill(pid, 9)
