@@ -16,7 +16,7 @@ from gliaflow.errors import UserError
 if TYPE_CHECKING:
     from gliaflow.core.explain import Forecast
 
-POOLS = "pools"  # the executor that --pools names
+POOLS, SLURM = "pools", "slurm"  # the executors that flags name
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ def repro(
     *targets: str,
     jobs: Annotated[int | None, Parameter(alias="-j")] = None,
     pools: Switch = False,
+    slurm: Switch = False,
     executor: Many = (),
     prefect: Annotated[bool, Parameter(negative="--no-prefect", show_default=False)] = True,
     live: Switch = False,
@@ -93,6 +94,7 @@ def repro(
         targets: Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
         jobs: How many CPUs stages may reserve at once; all by default.
         pools: Send stages whose `meta` names a pool to the hosts of that work pool; as --executor pools.
+        slurm: Run stages as jobs of a Slurm cluster; as --executor slurm.
         executor: Run stages on what a package brings under this name, if it accepts them; may be repeated.
         prefect: Tell the configured Prefect server of the run, which is the default; `gliaflow ui` shows it anyway.
         live: Start the Prefect server of this machine first, and show the run there from its beginning.
@@ -120,7 +122,7 @@ def repro(
                 targets,
                 options=options,
                 jobs=jobs,
-                executors=list(dict.fromkeys([*([POOLS] if pools else []), *executor])),
+                executors=list(dict.fromkeys([*([POOLS] if pools else []), *([SLURM] if slurm else []), *executor])),
                 listener=screen,
                 fallback=fallback,
                 prefect=prefect,

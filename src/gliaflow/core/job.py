@@ -113,6 +113,16 @@ def waits_for(executor: Executor, stage: Stage, idle: bool) -> str:
     return str(tells(stage)) if tells else STARVED if idle else ""
 
 
+def keeps(executor: Executor, task: Task) -> bool:
+    """Whether a try that a killed run launched may still end well, so that what it made must stay.
+
+    Raises:
+        NotYet: one is not over, and must be before the stage may be claimed.
+    """
+    asks = getattr(executor, "keeps", None)  # few have it
+    return bool(asks and asks(task))
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What all jobs of a run share."""

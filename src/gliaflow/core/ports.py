@@ -75,6 +75,10 @@ class Prepared:
     """What the stage executes, if it has to run."""
     parcel: Parcel | None = None
     """The stage as it travels, if it has to run on another host."""
+    key: str = ""
+    """Of the run in DVC's run-cache, if it has to run: a hash of all that the stage reads; empty where nobody knows."""
+    outs: tuple[str, ...] = ()
+    """The paths of what it will make here, if it has to run."""
 
 
 class Coming(Enum):

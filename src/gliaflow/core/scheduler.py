@@ -25,6 +25,7 @@ from gliaflow.core.job import (
     Surroundings,
     Threads,
     Work,
+    keeps,
     waits_for,
 )
 from gliaflow.core.ports import Executor, Lease, Listener, Missing, NotYet, Prepared, Task, Workspace
@@ -320,7 +321,7 @@ class Scheduler:
         task = Task(stage, prepared, forced=address in self._forced, run_cache=self.options.run_cache)
         job = Job(self._around, executor, task, lease)
         try:
-            if self._around.workspace.claim(address, executor.travels):
+            if self._around.workspace.claim(address, executor.travels or keeps(executor, task)):
                 self._dispatch(stage, job)
                 self.running[address] = job
                 self._since.pop(address, None)

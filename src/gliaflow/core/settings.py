@@ -56,6 +56,7 @@ class Settings:
 NAMES = [setting.name for setting in fields(Settings)]
 SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
 UNITS = "KMGT"
+KIB = 1024
 TENS = 10  # from so many on, without a decimal
 SHORT = 5  # letters: of so few the first tell `gpus` from `cpus`, and `pool` from `tool`
 
@@ -124,13 +125,15 @@ def _model() -> "type[BaseModel]":
 def _size(given: object) -> int:
     """Bytes, of `16G` or `800MB`, in powers of 1024 as Slurm counts; 0 of anything else."""
     match = SIZE.fullmatch(given.strip()) if isinstance(given, str) else None
-    return int(float(match[1]) * 1024 ** (1 + UNITS.index(match[2].upper()))) if match else 0
+    return int(float(match[1]) * KIB ** (1 + UNITS.index(match[2].upper()))) if match else 0
 
 
 def human(size: int) -> str:
     """`1.5 GB` or `340 MB`, of bytes, in powers of 1024."""
-    power = max((n for n in range(len(UNITS)) if size >= 1024 ** (n + 1)), default=0)
-    number = size / 1024 ** (power + 1)
+    if size < KIB:
+        return f"{size} B"
+    power = max(n for n in range(len(UNITS)) if size >= KIB ** (n + 1))
+    number = size / KIB ** (power + 1)
     return f"{number:.{0 if number >= TENS or number == int(number) else 1}f} {UNITS[power]}B"
 
 

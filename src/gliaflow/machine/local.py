@@ -8,7 +8,7 @@ import stat
 import struct
 import termios
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -140,35 +140,7 @@ class LocalRun:
         self._tell_unread(listener)
         if ended.left and not ended.timed_out:
             listener.hear(Message(f"{address}: ended {ended.left} processes that it left running"))
-        return replace(self._judged(ended), used=used)
-
-    def _judged(self, ended: Exit) -> Ended:
-        wanted = self._task.stage.settings
-        if ended.timed_out:
-            error: Exception = TimeoutError(f"ran longer than its timeout of {wanted.timeout:g} s and was ended")
-            return Ended(error, again=True, delay=wanted.retry_delay)
-        if not ended.code:
-            return Ended()
-        passing = ended.refused is not None and ended.refused[0] in (errno.EAGAIN, errno.ENOMEM)
-        return Ended(self._failed(ended), passing or wanted.worth_retrying(ended.code), wanted.retry_delay)
-
-    def _failed(self, ended: Exit) -> CommandFailed:
-        """Why the command that ran last failed, as far as it can be known."""
-        commands, lines, code = self._task.prepared.commands, list(self._last), ended.code
-        assert commands
-        line, shell = commands.lines[self._place], commands.arguments[self._place][0]
-        if ended.refused:
-            return CannotRun(line, code, refusal(*ended.refused, line, commands.cwd, commands.env))
-        if ended.lost:
-            return CommandFailed(line, code, ending=LOST)
-        if found := why_not_run(line, lines, code, shell, commands.cwd, commands.env):
-            return CannotRun(line, code, str(found))
-        if code in (NO_PROGRAM, CANNOT_RUN):
-            return CannotRun(line, code, cause=telling(lines))
-        ending = how_it_ended(code)
-        if code in KILLED and kernel_kills() > self._kills:
-            ending = ending.partition(" (")[0] + NO_MEMORY
-        return CommandFailed(line, code, telling(lines), ending)
+        return replace(judged(ended, self._task, self._place, self._last, self._kills), used=used)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Signal every process of the stage; what is left after the grace is killed."""
@@ -177,6 +149,41 @@ class LocalRun:
     def close(self) -> None:
         """Let the warden end whatever still runs."""
         self._process.close()
+
+
+def judged(ended: Exit, task: Task, place: int, last: Iterable[str], kills: int | None = None) -> Ended:
+    """What the end of a stage's commands means; `place` is the last that ran, from 0, and `last` its last lines.
+
+    `kills` is what `kernel_kills` told before they ran, if they ran on this host.
+    """
+    wanted = task.stage.settings
+    if ended.timed_out:
+        error: Exception = TimeoutError(f"ran longer than its timeout of {wanted.timeout:g} s and was ended")
+        return Ended(error, again=True, delay=wanted.retry_delay)
+    if not ended.code:
+        return Ended()
+    passing = ended.refused is not None and ended.refused[0] in (errno.EAGAIN, errno.ENOMEM)
+    error = _failed(ended, task, place, list(last), kills)
+    return Ended(error, passing or wanted.worth_retrying(ended.code), wanted.retry_delay)
+
+
+def _failed(ended: Exit, task: Task, place: int, lines: list[str], kills: int | None) -> CommandFailed:
+    """Why the command that ran last failed, as far as it can be known."""
+    commands, code = task.prepared.commands, ended.code
+    assert commands
+    line, shell = commands.lines[place], commands.arguments[place][0]
+    if ended.refused:
+        return CannotRun(line, code, refusal(*ended.refused, line, commands.cwd, commands.env))
+    if ended.lost:
+        return CommandFailed(line, code, ending=LOST)
+    if found := why_not_run(line, lines, code, shell, commands.cwd, commands.env):
+        return CannotRun(line, code, str(found))
+    if code in (NO_PROGRAM, CANNOT_RUN):
+        return CannotRun(line, code, cause=telling(lines))
+    ending = how_it_ended(code)
+    if code in KILLED and kills is not None and kernel_kills() > kills:
+        ending = ending.partition(" (")[0] + NO_MEMORY
+    return CommandFailed(line, code, telling(lines), ending)
 
 
 def refusal(number: int, path: str, line: str, cwd: str, environment: Mapping[str, str]) -> str:

@@ -220,7 +220,9 @@ class Workspace:
             raise NotYet(f"{runner} runs the same stage on the same data")
         hashes = [None if dep in missing else dep.hash_info for dep in stage.deps]
         self._read[stage.addressing] = _Read(hashes, folder, runs.records(folder))
-        return Prepared(Outcome.RUN, why, {}, commands, self._packed(stage) if travels else None)
+        outs = tuple(out.fs_path for out in stage.outs if is_file(out))
+        parcel = self._packed(stage) if travels else None
+        return Prepared(Outcome.RUN, why, {}, commands, parcel, folder.name if folder else "", outs)
 
     @staticmethod
     def _check_program(commands: Commands) -> None:

@@ -161,7 +161,7 @@ def test_what_the_last_run_used(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     call("status", "--last", "--repo", str(root))
     assert capsys.readouterr().out.splitlines() == [
         "stage    wall              CPU         memory  read  written",
-        "one    61.3 s  95.0 s (2 CPUs)  1.5 GB (2 GB)  5 MB     0 KB",
+        "one    61.3 s  95.0 s (2 CPUs)  1.5 GB (2 GB)  5 MB      0 B",
     ]
     call("status", "--last", "--json", "--repo", str(root), "one")
     (row,) = json.loads(capsys.readouterr().out)

@@ -171,8 +171,9 @@ def test_each_try_may_ask_for_other_memory_and_further_ones_for_the_last() -> No
 @pytest.mark.parametrize(
     ("size", "text"),
     [
-        (0, "0 KB"),
-        (512, "0.5 KB"),
+        (0, "0 B"),
+        (512, "512 B"),
+        (1536, "1.5 KB"),
         (1 << 20, "1 MB"),
         (3 << 19, "1.5 MB"),
         (340 << 20, "340 MB"),

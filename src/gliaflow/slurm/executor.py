@@ -1,0 +1,193 @@
+"""The executor of a Slurm cluster: each stage a job, in the shared workspace."""
+
+import json
+import os
+import shutil
+import sys
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gliaflow.core.graph import Stage
+from gliaflow.core.ports import Lease, NotYet, Task
+from gliaflow.errors import UserError
+from gliaflow.machine.local import SPIN_BRIEFLY, UNBUFFERED
+from gliaflow.resources.slots import THREADS
+from gliaflow.slurm import commands
+from gliaflow.slurm.cluster import Cluster
+from gliaflow.slurm.job_run import JobRun
+from gliaflow.slurm.kept import NAME, SCRIPT, Kept, Place, Whose
+from gliaflow.slurm.profile import Profile, read_profile
+from gliaflow.slurm.script import script
+from gliaflow.slurm.wrapper import WORK, Work, replace
+
+
+@dataclass
+class _Left:
+    """A job of a run that has ended."""
+
+    place: Place
+    id: str
+    alive: bool
+
+
+class _Place:
+    """One of the jobs that may be submitted at once."""
+
+    def __init__(self, taken: set["_Place"]) -> None:
+        self._taken = taken
+        taken.add(self)
+
+    def release(self) -> None:
+        """Another job may be submitted."""
+        self._taken.discard(self)
+
+
+class SlurmExecutor:
+    """Runs stages as jobs, from a host on which `sbatch` works, by the profile of the site called `name`."""
+
+    travels = False
+
+    def __init__(self, name: str = "") -> None:
+        root = _root()
+        self.profile: Profile = read_profile(root, name)
+        self.ahead = self.profile.jobs or sys.maxsize
+        run = uuid.uuid4().hex[:8]
+        self._kept = Kept(root, run)
+        self._cluster = Cluster([NAME.format(run=run)])
+        self._taken = set[_Place]()
+        self._bad = dict[str, set[str]]()  # nodes on which a stage was lost
+        self._left = dict[str, list[_Left]]()
+        self._adopted = dict[str, Place]()
+        self._mine = set[str]()  # stages that this run accepts
+        self._lock = threading.Lock()
+
+    def accepts(self, stage: Stage) -> bool:  # noqa: ARG002 - those for a pool come before, if they are sent
+        """Every stage can be a job."""
+        return True
+
+    def check(self, stages: Sequence[Stage]) -> None:
+        """Look for `sbatch`, and for jobs of runs that were killed.
+
+        Raises:
+            UserError: there is no `sbatch`, or the cluster does not answer though a killed run may have jobs there.
+        """
+        if not shutil.which("sbatch"):
+            raise UserError("sbatch is not on the PATH: run where jobs can be submitted, or leave --slurm out")
+        self._kept.open()
+        self._mine = {stage.address for stage in stages}
+        left = [place for place in self._kept.left() if place.whose.address in self._mine]
+        if not left:
+            return
+        listed = commands.look(sorted({place.name for place in left}))
+        if listed is None:
+            raise UserError("a run that was killed has jobs, and squeue does not answer; try again when it does")
+        for place in left:
+            number = place.id or next((n for n, seen in listed.items() if seen.comment == place.comment), "")
+            seen = listed.get(number)
+            if number and not place.id:
+                place.note_id(number)
+            end, alive = place.ended(), bool(seen and not seen.over)
+            if (end is not None and place.whole(end)) or alive:
+                self._left.setdefault(place.whose.address, []).append(_Left(place, number, alive))
+                if alive:
+                    self._cluster.watch(number, place.name)
+            else:
+                place.remove()
+
+    def tries(self, stage: Stage) -> int:
+        """One, and the stage's retries."""
+        return stage.settings.retries + 1
+
+    def reserve(self, stage: Stage) -> Lease | None:  # noqa: ARG002 - the cluster has slots of its own
+        """One of the jobs that may be submitted at once."""
+        if self.profile.jobs and len(self._taken) >= self.profile.jobs:
+            return None
+        return _Place(self._taken)
+
+    def holders(self, stage: Stage) -> str:  # noqa: ARG002
+        """Nothing: that the profile allows so many jobs at once anybody expects."""
+        return ""
+
+    def keeps(self, task: Task) -> bool:
+        """Whether a job of a killed run makes, or has made, what the stage would make now.
+
+        Raises:
+            NotYet: one that makes something else is not over; it is cancelled.
+        """
+        address = task.stage.address
+        for left in list(self._left.get(address, [])):
+            same = left.place.whose.key and left.place.whose.key == task.prepared.key and not task.forced
+            if same and address not in self._adopted:
+                left.place.hold()
+                self._adopted[address] = left.place
+            elif left.alive and not self._cluster.gone(left.id):
+                self._cluster.cancel(left.id)
+                raise NotYet(f"job {left.id} of an earlier run is being cancelled")
+            else:
+                left.place.remove()
+            self._left[address].remove(left)
+        return address in self._adopted
+
+    def launch(self, task: Task, lease: Lease) -> JobRun:  # noqa: ARG002
+        """Prepare a job, or take that of a killed run."""
+        address = task.stage.address
+        adopted = self._adopted.pop(address, None)
+        bad = self._bad.setdefault(address, set())
+        return JobRun(task, self._cluster, lambda: self._written(task, sorted(bad)), adopted, bad.add)
+
+    def _written(self, task: Task, exclude: Sequence[str]) -> Place:
+        """The folder of a new job, with its script."""
+        prepared, stage = task.prepared, task.stage
+        assert prepared.commands
+        with self._lock:
+            place = self._kept.new(Whose(stage.address, "" if task.forced else prepared.key, prepared.outs))
+        work: Work = {
+            "commands": [list(line) for line in prepared.commands.arguments],
+            "cwd": prepared.commands.cwd,
+            "env": environment(task),
+            "timeout": stage.settings.timeout,
+            "outs": list(prepared.outs),
+        }
+        replace(place.folder / WORK, json.dumps(work))
+        text = script(
+            stage.address,
+            stage.settings,
+            self.profile,
+            place.folder,
+            name=place.name,
+            comment=place.comment,
+            cwd=prepared.commands.cwd,
+            number=task.number,
+            exclude=exclude,
+        )
+        replace(place.folder / SCRIPT, text)
+        return place
+
+    def close(self) -> None:
+        """Cancel what no stage of this run has taken, and look no more."""
+        for left in (one for those in self._left.values() for one in those):
+            if left.alive:
+                self._cluster.cancel(left.id)
+            left.place.remove()
+        self._cluster.close()
+        self._kept.close()
+
+
+def environment(task: Task) -> dict[str, str]:
+    """What the stage's environment has beside that which Slurm passes on from this process."""
+    assert task.prepared.commands
+    env, threads = task.prepared.commands.env, task.stage.settings.threads
+    found = dict(UNBUFFERED) if "OMP_WAIT_POLICY" in env else UNBUFFERED | SPIN_BRIEFLY
+    found |= {name: text for name, text in env.items() if os.environ.get(name) != text}
+    return found | (dict.fromkeys(THREADS, str(threads)) if threads else {})
+
+
+def _root() -> Path:
+    here = Path.cwd()
+    found = next((one for one in (here, *here.parents) if (one / ".dvc").is_dir()), None)
+    if not found:
+        raise UserError("you are not inside of a DVC repository; `dvc init` makes one")
+    return found

@@ -1,0 +1,88 @@
+"""What a site wants of jobs: a file outside `dvc.yaml`, so that no lock file changes with it.
+
+`.gliaflow/slurm.toml` at the root of the DVC repository, or `.gliaflow/slurm-NAME.toml`. All keys may be left out.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from gliaflow.errors import BadInput
+
+FOLDER = ".gliaflow"
+GPUS = "--gpus={n}"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How jobs are submitted at one site."""
+
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+    constraint: str = ""
+    mem: str = ""
+    """Memory of stages that do not say, such as `2G`; the cluster's default, often a whole node, if left out."""
+    gpus: str = GPUS
+    """What asks for n GPUs, such as `--gres=gpu:a100:{n}`."""
+    options: Sequence[str] = field(default_factory=tuple)
+    """Further options of sbatch, such as `--nodelist=n1`."""
+    setup: Sequence[str] = field(default_factory=tuple)
+    """Lines of shell that a job runs first, such as `module load cuda`."""
+    jobs: int | None = None
+    """How many jobs may be submitted at once; as many as there are stages by default."""
+    python: str = ""
+    """The Python on the nodes that starts the stages; that of this program by default. 3.11 or newer."""
+
+    @property
+    def flags(self) -> list[str]:
+        """The options of sbatch that do not depend on a stage."""
+        named = ("partition", "account", "qos", "constraint")
+        return [*(f"--{name}={value}" for name in named if (value := getattr(self, name))), *self.options]
+
+
+def read_profile(root: Path, name: str = "") -> Profile:
+    """The profile of the DVC repository at `root`; that called `name`, if one is named.
+
+    Raises:
+        BadInput: the named one is not there, the file is no TOML, or a key or value is wrong.
+    """
+    path = root / FOLDER / (f"slurm-{name}.toml" if name else "slurm.toml")
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if name:
+            raise BadInput(f"{path}: no such profile; write it, or leave the name out") from None
+        return Profile()
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} cannot be read as TOML: {error}") from None
+    return _checked(found, path)
+
+
+def _checked(found: dict[str, object], path: Path) -> Profile:
+    known = {one.name: one for one in fields(Profile)}
+    for key, value in found.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise BadInput(f"{path}: {key} is not known; {meant}")
+        if wrong := _wrong(known[key], value):
+            raise BadInput(f"{path}: {key} is {value!r}: {wrong}")
+    if "{n}" not in str(found.get("gpus", GPUS)):
+        raise BadInput(f"{path}: gpus is {found['gpus']!r}: it needs {{n}}, for how many")
+    made = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    return dataclasses.replace(Profile(), **made)  # type: ignore[arg-type]
+
+
+def _wrong(one: dataclasses.Field[object], value: object) -> str:
+    """What is wrong with a value, if anything."""
+    if one.name == "jobs":
+        right = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        return "" if right else "it should be a whole number, at least 1"
+    if one.name in ("options", "setup"):
+        right = isinstance(value, list) and all(isinstance(line, str) and line.isprintable() for line in value)
+        return "" if right else "it should be a list of texts, a line each"
+    return "" if isinstance(value, str) and value.isprintable() else "it should be a text"
