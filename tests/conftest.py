@@ -14,7 +14,7 @@ LONGEST = (
     "tests/stages/test_repro.py", "tests/gliaflow/hosts/test_pools.py", "tests/stages/test_kills.py",
     "tests/behaviour/test_repro.py", "tests/behaviour/test_servers.py", "tests/gliaflow/versioning/test_versions.py",
     "tests/gliaflow/flow/test_session.py", "tests/gliaflow/flow/test_tasks.py", "tests/behaviour/test_property.py",
-    "tests/behaviour/test_kills.py", "tests/flows/test_deployed.py",
+    "tests/behaviour/test_kills.py", "tests/flows/test_deployed.py", "tests/behaviour/test_slurm.py",
 )  # fmt: skip
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell

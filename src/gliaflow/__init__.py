@@ -7,7 +7,7 @@ The floors, an import goes only downwards:
     as_dvc                           `reproduce` with DVC's keywords and errors
     api                              the functions of this package
     experiments                      many runs with parameters of their own: sweeps, searches, what they leave
-    hosts                            stages on the hosts of a work pool: the side of the caller
+    hosts | slurm                    stages on the hosts of a work pool: the side of the caller; on a Slurm cluster
     flow | workspace | versioning    Prefect; a DVC workspace; data versions
     export | lockfiles               what journals hold, sent to Prefect; dvc.lock and .gitignore, byte for byte
     memo | store | journal           what DVC hashes, once; its cache, run-cache and remotes; what runs told

@@ -81,11 +81,11 @@ def submit(script: Path, stage: str) -> str:
         raise Away("sbatch does not answer") from None
     if not ended.returncode and (found := ID.findall(ended.stdout)):
         return str(found[-1])
-    said = [line.partition("error: ")[2] or line for line in ended.stderr.splitlines() if line.strip()]
+    lines = [line.partition("error: ")[2] or line for line in ended.stderr.splitlines() if line.strip()]
     if AWAY.search(ended.stderr):
-        raise Away(one_line(said[-1] if said else "sbatch failed"))
-    text = next((line for line in said if not line.startswith("Batch job submission failed")), "") or " ".join(said)
-    told = "; ".join(dict.fromkeys(said)) or f"sbatch ended with {ended.returncode} and no word"
+        raise Away(one_line(lines[-1] if lines else "sbatch failed"))
+    text = next((line for line in lines if not line.startswith("Batch job submission failed")), "") or " ".join(lines)
+    told = "; ".join(dict.fromkeys(lines)) or f"sbatch ended with {ended.returncode} and no word"
     key = next((key for pattern, key in KEYS if re.search(pattern, told, re.IGNORECASE)), "")
     where = f": look at {key}" if key else f" ({text})" if text and text not in told else ""
     raise UserError(f"Slurm refuses the job of stage '{stage}': {told}{where}")

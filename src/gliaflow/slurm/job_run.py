@@ -127,7 +127,7 @@ class JobRun:
                 return Ended(InterruptedError("interrupted"))
             if self._cluster.gone(self._id):
                 gone = gone or now
-                state = seen.state if seen else ""
+                state = seen.state if seen and seen.over else ""
                 if now - gone > LATE_SECONDS.get(state, SOON_SECONDS):
                     log.read(last=True)
                     return self._lost(state, seen.node if seen else "", place)

@@ -382,19 +382,6 @@ def test_the_memory_of_a_grandchild_counts(peaks: Callable[[str], int]) -> None:
     assert peaks("held = bytearray(1 << 30)") == pytest.approx(1 << 30, rel=0.05)
 
 
-def test_processes_at_once_are_summed_and_what_they_share_counts_once(peaks: Callable[[str], int]) -> None:
-    size = 200 << 20
-    both = "; ".join(
-        (
-            f"import os, time; shared = bytearray({size}); child = os.fork()",
-            f"own = bytearray({size})",
-            "time.sleep(1.5)",
-            "child and os.waitpid(child, 0)",
-        )
-    )
-    assert peaks(both) == pytest.approx(3 * size, rel=0.15)
-
-
 def test_seconds_of_cpus_and_bytes_of_all_processes_are_counted(executor: LocalExecutor, tmp_path: Path) -> None:
     busy = f"{sys.executable} -I -S -c 'import time\nwhile time.process_time() < 0.5: pass'"
     write = "head -c 3000000 /dev/zero > made"

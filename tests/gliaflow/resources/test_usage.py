@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -43,6 +44,23 @@ def test_quick_looks_come_twice_as_late_each_time_up_to_a_second(monkeypatch: py
         meter.look()
         now[0] += max(meter.due, 1e-6)
     assert looks == pytest.approx([0.1, 0.3, 0.7, 1.5, 2.5, 3.5], abs=0.01)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not tell")
+def test_processes_at_once_are_summed_and_what_they_share_counts_once() -> None:
+    size = 100 << 20
+    both = (
+        f"import os, sys; shared = bytearray({size}); reads, writes = os.pipe(); child = os.fork()\n"
+        f"own = bytearray({size}); child or os.write(writes, b'x'); child and os.read(reads, 1)\n"
+        "child and print(flush=True); sys.stdin.read(); child and os.waitpid(child, 0)"
+    )
+    meter, pipe = Meter(), subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", both], stdin=pipe, stdout=pipe) as parent:
+        assert parent.stdout
+        parent.stdout.readline()
+        meter._next = 0.0
+        meter.look()
+    assert meter._peak == pytest.approx(3 * size, rel=0.15)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not tell")

@@ -1,0 +1,58 @@
+"""What a site wants of jobs, out of a file."""
+
+from pathlib import Path
+
+import pytest
+
+from gliaflow.errors import BadInput
+from gliaflow.slurm.profile import Profile, read_profile
+
+
+def written(root: Path, text: str, name: str = "slurm.toml") -> Path:
+    (root / ".gliaflow").mkdir(exist_ok=True)
+    (root / ".gliaflow" / name).write_text(text)
+    return root
+
+
+def test_without_a_file_nothing_is_wanted(tmp_path: Path) -> None:
+    assert read_profile(tmp_path) == Profile()
+    assert Profile().flags == []
+
+
+def test_all_keys(tmp_path: Path) -> None:
+    text = (
+        'partition = "gpu"\naccount = "lab"\nqos = "short"\nconstraint = "a100"\nmem = "2G"\n'
+        'gpus = "--gres=gpu:a100:{n}"\n'
+        'options = ["--nice=10"]\nsetup = ["module load cuda"]\njobs = 20\npython = "/usr/bin/python3"\n'
+    )
+    found = read_profile(written(tmp_path, text, "slurm-big.toml"), "big")
+    flags = ["--partition=gpu", "--account=lab", "--qos=short", "--constraint=a100", "--nice=10"]
+    assert found.flags == flags
+    assert (found.gpus, found.mem, found.jobs) == ("--gres=gpu:a100:{n}", "2G", 20)
+    assert (found.setup, found.python) == (("module load cuda",), "/usr/bin/python3")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('partitions = "gpu"', "partitions is not known; did you mean partition?"),
+        ("color = 1", "color is not known; known are partition, account"),
+        ("partition = 3", "partition is 3: it should be a text"),
+        ('setup = "module load"', "setup is 'module load': it should be a list of texts"),
+        ('setup = ["a\\nb"]', "it should be a list of texts, a line each"),
+        ("jobs = 0", "jobs is 0: it should be a whole number, at least 1"),
+        ("jobs = true", "jobs is True: it should be a whole number"),
+        ('gpus = "--gpus=1"', "gpus is '--gpus=1': it needs {n}"),
+        ("partition = ", "cannot be read as TOML"),
+    ],
+)
+def test_what_is_wrong_is_refused_by_file_key_and_value(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        read_profile(written(tmp_path, text))
+    assert said in str(caught.value)
+    assert "slurm.toml" in str(caught.value)
+
+
+def test_a_named_profile_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"slurm-big\.toml: no such profile"):
+        read_profile(tmp_path, "big")
