@@ -78,11 +78,11 @@ lint: $(READY)  ## format, lint and types
 docs: $(READY)  ## the documentation as a web site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-servers:  ## what only Debian has of what the tests start: OpenSSH
-	@PATH="$$PATH:/usr/sbin" && command -v sshd >/dev/null || { \
+servers:  ## what only Debian has of what the tests start: OpenSSH, and Chromium with letters to draw
+	@PATH="$$PATH:/usr/sbin" && command -v sshd >/dev/null && command -v chromium >/dev/null || { \
 		root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qq -y --no-install-recommends openssh-server; }
+			apt-get install -qq -y --no-install-recommends openssh-server chromium fonts-dejavu-core; }
 
 deploy: $(READY)  ## all of prefect.yaml and the pools that it names, to the server that PREFECT_API_URL names
 	$(BIN)/gliaflow deploy

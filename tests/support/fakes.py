@@ -242,6 +242,10 @@ class FakeWorkspace:
         self.settled.append(address)
         return {}
 
+    def recorded(self, address: str) -> Recorded:
+        """An output under its name."""
+        return Recorded({"seed.txt": "hash"}, {}, [Output(f"{address}.txt", "hash")])
+
     def close(self, failed: bool, complete: bool) -> dict[str, Exception]:
         """Once."""
         assert not self.closed

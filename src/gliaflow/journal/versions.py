@@ -47,7 +47,7 @@ def _packages(places: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for place in places:
         with suppress(OSError):
-            for name in sorted(os.listdir(place or ".")):
+            for name in sorted(one.name for one in Path(place or ".").iterdir()):
                 package, _, version = name.removesuffix(INFO).rpartition("-")
                 if name.endswith(INFO) and package:
                     found.setdefault(package.replace("_", "-").lower(), version)
