@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from tests.support.patience import PATIENCE
 from tests.support.programs import installed
@@ -35,7 +36,7 @@ MOST_BYTES = 1 << 28  # of a message: a picture of a long page is one
 class Tab:
     """A page in a browser."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: Connection) -> None:
         self._socket, self._number = socket, 0
         self.events: list[dict[str, Any]] = []
         for domain in ("Page", "Network", "Runtime", "Log"):
@@ -103,8 +104,9 @@ def browser() -> Iterator[Tab]:
         quiet = {**os.environ, "HOME": folder}
         with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=quiet) as process:
             try:
-                with connect(_address(Path(folder, "profile/DevToolsActivePort")), max_size=MOST_BYTES) as socket:
-                    yield _tab(socket)
+                address = _address(Path(folder, "profile/DevToolsActivePort"))
+                with connect(_page(address), max_size=MOST_BYTES) as socket:
+                    yield Tab(socket)
             finally:
                 process.terminate()
                 process.wait()
@@ -121,10 +123,10 @@ def _address(told: Path) -> str:
     raise TimeoutError(told)
 
 
-def _tab(socket: ClientConnection) -> Tab:
-    """The first page, by a connection that speaks for it alone."""
-    socket.send(json.dumps({"id": 0, "method": "Target.getTargets"}))
-    targets = json.loads(socket.recv(timeout=PATIENCE))["result"]["targetInfos"]
+def _page(address: str) -> str:
+    """Where the first page listens, of the browser that listens at `address`."""
+    with connect(address) as socket:
+        socket.send(json.dumps({"id": 0, "method": "Target.getTargets"}))
+        targets = json.loads(socket.recv(timeout=PATIENCE))["result"]["targetInfos"]
     page = next(one["targetId"] for one in targets if one["type"] == "page")
-    host = socket.remote_address
-    return Tab(connect(f"ws://{host[0]}:{host[1]}/devtools/page/{page}", max_size=MOST_BYTES))
+    return f"{address.partition('/devtools/')[0]}/devtools/page/{page}"

@@ -93,7 +93,7 @@ def cached_folder(cache: Path, files: Mapping[str, bytes]) -> str:
 
 
 def whole(folder: Path, evil: str = EVIL) -> RunFacts:
-    """A run with some of everything: each outcome, slots, a retry, metrics, pictures, a plot; `evil` wherever it may be."""
+    """A run with some of everything: outcomes, slots, a retry, metrics, pictures, a plot; `evil` wherever it may be."""
     cache = folder / "cache"
     picture = cached_folder(cache, {"fit.png": PNG, f"{evil[:20].replace('/', '')}.png": PNG})
     curve = cached(cache, b"step\tloss\n0\t1.0\n1\t0.5\n2\t0.25\n")

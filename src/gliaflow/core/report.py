@@ -208,7 +208,7 @@ class StageEnded(Event):
 
     result: StageResult
     recorded: Recorded | None = field(default=None, compare=False)
-    """What DVC knows of the stage; nothing of one that was skipped."""
+    """What DVC knows of the stage; nothing of one that never came to run."""
 
 
 @dataclass(frozen=True)

@@ -369,8 +369,11 @@ class Scheduler:
                 self._make_ready(downstream)
 
     def _recorded(self, result: StageResult) -> Recorded | None:
-        """What DVC knows of the stage; what one had made that failed is not that of this run."""
-        if result.outcome is Outcome.SKIPPED:
+        """What DVC knows of the stage; what one had made that failed is not that of this run.
+
+        Of one that never came to run it knows an earlier run alone.
+        """
+        if result.outcome is Outcome.SKIPPED or (result.outcome is Outcome.FAILED and not result.asked):
             return None
         found = self._around.workspace.recorded(result.address)
         return replace(found, outputs=()) if result.outcome is Outcome.FAILED else found

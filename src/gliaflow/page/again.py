@@ -115,7 +115,8 @@ def again(run: RunFacts) -> list[Element]:
         found.append(tag("p", text, " They are named under “not committed”.", class_="why"))
     text = (
         "`dvc pull` brings what the commit's dvc.lock names, if the remote has it. What then differs, "
-        "`gliaflow repro` runs, or restores from the run-cache. The same data has the same hashes: compare dvc.lock with the table above."
+        "`gliaflow repro` runs, or restores from the run-cache. The same data has the "
+        "same hashes: compare dvc.lock with the table above."
     )
     found.append(tag("p", prose(text)))
     return found

@@ -25,8 +25,8 @@ class Step:
 def critical_path(run: RunFacts) -> list[Step]:
     """The steps, the first one first.
 
-    From the stage that ended last, or still runs, it goes back to what that one waited for: of the stages that it reads,
-    and of those that held one of its slots, the one that ended last. Stages that were not changed are passed over.
+    From the stage that ended last, or still runs, it goes back to what that one waited for. Of the stages that it reads
+    and those that held one of its slots, that is the one that ended last. Unchanged stages are passed over.
     """
     known = [one for one in run.stages.values() if one.start is not None and one.outcome != "SKIPPED"]
     busy = [one for one in known if one.outcome != "UNCHANGED"]

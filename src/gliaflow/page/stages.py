@@ -34,7 +34,7 @@ def failures(run: RunFacts) -> list[Element]:
                     "article",
                     tag("h3", f"{shown.sign} {one.address} {shown.word}"),
                     tag("p", text, class_="why"),
-                    [tag("p", f"Its last {'line' if len(one.last) == 1 else f'{len(one.last)} lines'}:"), _code(lines)]
+                    [tag("p", f"The last of what it printed, {number(len(one.last), 'line')}:"), _code(lines)]
                     if lines
                     else tag("p", "It printed nothing."),
                     class_="failure",
@@ -153,8 +153,8 @@ def path_of(run: RunFacts, steps: Sequence[Step], places: Mapping[str, str]) -> 
     taken, waited = sum(one.seconds for one in steps), sum(one.waited for one in steps)
     text = (
         f"The critical path is what made the run as long as it was: {number(len(steps), 'stage')}, one after another. "
-        f"Its stages took {duration(taken)}, {share(run, steps):.0%} of the run, and waited {duration(waited)}. To make "
-        "the run shorter, make one of these shorter."
+        f"Its stages took {duration(taken)}, {share(run, steps):.0%} of the run, and waited {duration(waited)}. To "
+        "make the run shorter, make one of these shorter."
     )
     rows = [
         tag(

@@ -21,9 +21,9 @@ def test_paths_that_are_not_as_committed(tmp_path: Path, monkeypatch: pytest.Mon
     assert code(made.root) == {"changed": [], "more": 0}
     made.run("git", "mv", "old.txt", "new.txt")
     made.write({"b c.txt": "c", "\u00fc.txt": "", "folder/x": ""})
-    assert code(made.root) == {"changed": ["b c.txt", "new.txt", "folder/", "\u00fc.txt"], "more": 0} or code(made.root) == {
-        "changed": ["new.txt", "b c.txt", "folder/", "\u00fc.txt"], "more": 0
-    }  # fmt: skip
+    found = code(made.root)["changed"]
+    assert isinstance(found, list)
+    assert sorted(found) == ["b c.txt", "folder/", "new.txt", "ü.txt"]
     monkeypatch.setattr(versions, "MOST_CHANGED", 1)
     assert code(made.root)["more"] == 3
 

@@ -71,7 +71,8 @@ def test_what_comes_from_the_user_is_text_and_nothing_else(run: RunFacts) -> Non
         for name in ("src", "href", "xlink:href", "action"):
             assert (attributes.get(name) or "#").startswith(("#", "data:image/"))
     (policy,) = [one["content"] for one in found.with_attribute("http-equiv")]
-    assert policy and policy.startswith("default-src 'none'; img-src data:;")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; img-src data:;")
     assert "url(" not in page(run)
     assert "@import" not in page(run)
 
@@ -103,9 +104,11 @@ def test_every_number_of_a_stage_is_that_of_the_journal(tab: Tab, run: RunFacts,
     """As a browser shows it, beside the lines of the journal, which are read here and not by what made the page."""
     (tmp_path / "run.html").write_text(page(run))
     tab.show((tmp_path / "run.html").as_uri(), 1280)
-    script = """Array.from(document.querySelectorAll('[data-stage]')).map(row => [row.dataset.stage, row.dataset.outcome,
-        Array.from(row.querySelectorAll('[data-figure]')).map(one => [one.dataset.figure, one.value, one.innerText])])"""
-    shown = {name: (outcome, {key: rest for key, *rest in figures}) for name, outcome, figures in tab.evaluate(script)}
+    script = """Array.from(document.querySelectorAll('[data-stage]')).map(row => [row.dataset.stage,
+        row.dataset.outcome, Array.from(row.querySelectorAll('[data-figure]')).map(
+            one => [one.dataset.figure, one.value, one.innerText])])"""
+    rows = tab.evaluate(script)
+    shown = {name: (outcome, {key: rest for key, *rest in figures}) for name, outcome, figures in rows}
     records: list[dict[str, Any]] = [record for record, _ in Tail(run.seen.path).new()]
     last = {str(one["stage"]): one for one in records if one["is"] == "ended"}
     first = {str(one["stage"]): one["when"] for one in reversed(records) if one["is"] == "began"}
@@ -146,8 +149,9 @@ def test_in_a_browser_it_fits_and_asks_nobody(tab: Tab, run: RunFacts, tmp_path:
     assert tab.evaluate("window.harm") is None
     assert tab.evaluate("document.documentElement.scrollWidth") == width
     assert tab.evaluate("Array.from(document.images).every(one => one.complete && one.naturalWidth > 0)")
-    outside = """Array.from(document.querySelectorAll('main *')).filter(one => one.getBoundingClientRect().right > innerWidth + 1
-        && !one.closest('.scroll, .wide, pre, svg')).map(one => one.tagName)"""
+    outside = """Array.from(document.querySelectorAll('main *')).filter(
+        one => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.scroll, .wide, pre, svg')
+    ).map(one => one.tagName)"""
     assert tab.evaluate(outside) == []
 
 
@@ -159,7 +163,8 @@ def test_letters_can_be_told_from_their_ground(tab: Tab, run: RunFacts, tmp_path
         return 0.2126 * r + 0.7152 * g + 0.0722 * b };
       const ground = one => { while (one) { const found = getComputedStyle(one).backgroundColor;
         if (!found.endsWith(', 0)')) return found; one = one.parentElement } return 'rgb(255, 255, 255)' };
-      const found = []; for (const one of document.querySelectorAll('p, th, td, dt, dd, a, summary, h1, h2, code, li')) {
+      const found = [], names = 'p, th, td, dt, dd, a, summary, h1, h2, code, li';
+      for (const one of document.querySelectorAll(names)) {
         if (one.closest('svg') || !one.innerText) continue;
         const [low, high] = [light(getComputedStyle(one).color), light(ground(one))].sort((a, b) => a - b);
         if ((high + 0.05) / (low + 0.05) < 4.5) found.push(one.outerHTML.slice(0, 90)) }

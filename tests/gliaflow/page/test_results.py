@@ -65,7 +65,7 @@ def test_pictures_stand_in_the_page(tmp_path: Path) -> None:
 def test_pictures_beyond_the_budget_are_named(tmp_path: Path) -> None:
     found = results.pictures(whole(tmp_path), 700)
     assert len(found.shown) == 1
-    assert [one.rpartition(": ")[2] for one in found.left][0] == f"its {len(PNG)} B have no room on this page"
+    assert next(iter(found.left)).rpartition(": ")[2] == f"its {len(PNG)} B have no room on this page"
     assert text(*results.left_out([str(number) for number in range(20)])).endswith("11 and 8 more")
     assert results.left_out([]) == []
 

@@ -32,7 +32,7 @@ def test_a_box_for_each_stage_and_a_line_for_what_is_read(tmp_path: Path) -> Non
     assert "critical" not in str(shown["fit@1"].get("class"))
     assert "✗" in "".join(shown["bad"].itertext())
     assert found is not None
-    lines = [one for one in found.iter("path")]
+    lines = list(found.iter("path"))
     assert len(lines) == 6
     assert sum("critical" in str(one.get("class")) for one in lines) == 1
     assert [one.get("href") for one in found.iter("a")] == [f"#{place}" for place in anchors(run).values()]

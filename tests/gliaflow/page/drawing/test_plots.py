@@ -2,9 +2,9 @@
 
 import pytest
 
-from gliaflow.page.drawing.plots import Line, NotDrawn, chart, plot, rows, told
+from gliaflow.page.drawing.plots import Line, NotDrawn, Row, chart, plot, rows, told
 
-TABLE: list[dict[str, object]] = [{"step": 0, "loss": 1.0, "name": "a"}, {"step": 2, "loss": "0.5", "name": "b"}]
+TABLE: list[Row] = [{"step": 0, "loss": 1.0, "name": "a"}, {"step": 2, "loss": "0.5", "name": "b"}]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,8 @@ def test_what_cannot_be_drawn(drawn: dict[str, object], reason: str) -> None:
 
 
 def test_numbers_that_are_none_are_left_out() -> None:
-    table: list[dict[str, object]] = [{"y": one} for one in (1, "nan", None, float("inf"), "2", [], 10**400)]
+    values: list[object] = [1, "nan", None, float("inf"), "2", [], 10**400]
+    table: list[Row] = [{"y": one} for one in values]
     assert plot({"a": table}, {}, "a").lines[0].points == [(0.0, 1.0), (4.0, 2.0)]
 
 
@@ -72,7 +73,8 @@ def test_a_chart_tells_in_words_what_it_shows() -> None:
     "values", [[0.0], [3.0, 3.0], [-1e-300, 1e-300], [1e300, -1e300], [float(n) for n in range(5000)]]
 )
 def test_any_numbers_can_be_drawn(values: list[float]) -> None:
-    made = plot({"a": [{"y": one} for one in values]}, {"template": "scatter"} if len(values) == 1 else {}, "a")
+    table: list[Row] = [{"y": one} for one in values]
+    made = plot({"a": table}, {"template": "scatter"} if len(values) == 1 else {}, "a")
     shown = chart(made)
     for curve in shown.iter("path"):
         assert str(curve.get("d")).count("L") <= 400

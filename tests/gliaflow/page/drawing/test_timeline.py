@@ -13,8 +13,11 @@ from tests.support.runs import EVIL, began, ended, summary, told, whole
 
 def bars(found: Element) -> dict[str, tuple[float, float]]:
     """Where each begins and how wide it is, in percent."""
-    shown = [one for one in found.iter("rect")]
-    return {str(one.get("data-bar")): tuple(float(str(one.get(k))[:-1]) for k in ("x", "width")) for one in shown}  # type: ignore[misc]
+    return {str(one.get("data-bar")): (_percent(one, "x"), _percent(one, "width")) for one in found.iter("rect")}
+
+
+def _percent(one: Element, name: str) -> float:
+    return float(str(one.get(name)).removesuffix("%"))
 
 
 def test_bars_begin_and_end_as_the_journal_says(tmp_path: Path) -> None:
