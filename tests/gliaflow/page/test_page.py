@@ -22,6 +22,7 @@ from tests.support.journals import BEGAN
 from tests.support.runs import EVIL, PNG, began, cached, ended, summary, told, whole
 
 WIDTHS = (1280, 390)
+A4_PX = 688  # between the margins
 VOID = {"meta", "br", "img", "link"}
 
 
@@ -181,6 +182,12 @@ def test_on_paper(tab: Tab, run: RunFacts, tmp_path: Path) -> None:
     data = (tmp_path / "run.pdf").read_bytes()
     assert data.startswith(b"%PDF")
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", data)) <= 12
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    tab.evaluate(f"document.body.style.width = '{A4_PX}px'")
+    cut = f"""Array.from(document.querySelectorAll('main table, main figure, main pre, .graph')).filter(
+        one => one.getBoundingClientRect().right > {A4_PX} + document.body.getBoundingClientRect().left + 1).length"""
+    assert tab.evaluate(cut) == 0
+    tab.call("Emulation.setEmulatedMedia", media="")
 
 
 @pytest.mark.parametrize(

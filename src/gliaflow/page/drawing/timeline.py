@@ -61,7 +61,7 @@ def _slot(name: str, every: Sequence[str]) -> str:
     if kind == "cpu":
         return f"CPU {number}"
     gpus = [one for one in every if one.startswith("gpu-")]
-    return f"GPU {gpus.index(name)}" if name in gpus else "no GPU here" if name == "no-gpu" else name
+    return f"GPU {gpus.index(name)}" if name in gpus else "GPU (none here)" if name == "no-gpu" else name
 
 
 def _order(slot: str) -> tuple[str, int, str]:
