@@ -51,6 +51,8 @@ def read(run: RunFacts, made: Made, most: int) -> bytes | str:
         return UNKNOWN
     for path in filter(None, (_cached(run, made.hash), run.root / made.path)):
         try:
+            if not path.is_file():  # such as a pipe, which would be waited for
+                continue
             if path.stat().st_size > most:
                 return "it is too large for this page"
             data = path.read_bytes()

@@ -1,5 +1,6 @@
 """What stages made, by hashes; what is gone, changed or no picture is told."""
 
+import os
 from pathlib import Path
 
 from gliaflow.core.report import Output, Recorded
@@ -18,8 +19,9 @@ def test_from_the_cache_or_where_it_lay(tmp_path: Path) -> None:
     (tmp_path / "here.txt").write_bytes(b"here")
     (tmp_path / "other.txt").write_bytes(b"changed")
     outputs = [Output("in.txt", cached(tmp_path / "cache", b"in")), Output("here.txt", md5(b"here"))]
-    run = made(tmp_path, *outputs, Output("other.txt", md5(b"other")))
-    assert [read(run, one, 99) for one in files(run)] == [b"in", b"here", GONE]
+    os.mkfifo(tmp_path / "pipe.txt")
+    run = made(tmp_path, *outputs, Output("other.txt", md5(b"other")), Output("pipe.txt", md5(b"")))
+    assert [read(run, one, 99) for one in files(run)] == [b"in", b"here", GONE, GONE]
     assert read(run, next(files(run)), 1) == "it is too large for this page"
 
 
