@@ -32,7 +32,7 @@ PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000 1f15c489"
     "0000000d49444154789c6360f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
 )
-USED = Used(2.5, 1.75, 3 << 20, 1024, None, None)
+USED = Used(2.5, 1.75, 3 << 20, 1024, 0, None)
 
 
 def began(address: str, after: float, *commands: str) -> Began:

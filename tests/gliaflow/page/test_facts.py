@@ -16,7 +16,7 @@ def test_a_stage_with_all_that_is_known_of_it(tmp_path: Path) -> None:
     assert (one.began, one.ended, one.seconds, one.outcome) == (BEGAN + 1, BEGAN + 4, 3.5, "RUN")
     assert one.commands == ["first", "echo evil"]
     assert one.slots == ("cpu-0", "gpu-GPU-1")
-    assert one.used == Used(2.5, 1.75, 3 << 20, 1024) == USED
+    assert one.used == Used(2.5, 1.75, 3 << 20, 1024, 0) == USED
     assert one.recorded.reads["seed.txt"] == "1" * 32
     assert one.recorded.parameters == {"rate": 0.1, "evil": "evil", "deep": {"a": [1, 2]}}
     assert one.recorded.outputs[1].drawn == {"x": "step", "y": "loss", "title": "evil"}

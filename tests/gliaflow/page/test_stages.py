@@ -25,14 +25,15 @@ def test_a_row_for_each_stage_with_the_numbers_of_the_journal(tmp_path: Path) ->
     figures = {one.get("data-figure"): one for one in rows["fit@1"].iter("data")}
     assert {name: json.loads(str(one.get("value"))) for name, one in figures.items() if name != "slots"} == {
         "began": run.stages["fit@1"].began, "seconds": 3.5, "cpu_seconds": 1.75, "peak_bytes": 3 << 20,
-        "read_bytes": 1024,
+        "read_bytes": 1024, "written_bytes": 0,
     }  # fmt: skip
     assert figures["seconds"].text == "3.5 s"
     assert figures["slots"].text == "CPU 0, GPU 0"
     assert "● yes" in text(rows["fit@1"])
     titles = [one.text for one in found[0].iter("th") if one.get("scope") == "col"]
     assert titles == [
-        "stage", "outcome", "why", "began after", "took", "critical", "slots", "CPU time", "memory", "read"
+        "stage", "outcome", "why", "began after", "took", "critical", "slots", "CPU time", "memory", "read",
+        "written"
     ]  # fmt: skip
 
 
