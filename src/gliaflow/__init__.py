@@ -9,7 +9,7 @@ The floors, an import goes only downwards:
     experiments                      many runs with parameters of their own: sweeps, searches, what they leave
     hosts | slurm                    stages on the hosts of a work pool: the side of the caller; on a Slurm cluster
     flow | workspace | versioning    Prefect; a DVC workspace; data versions
-    export | lockfiles               what journals hold, sent to Prefect; dvc.lock and .gitignore, byte for byte
+    export | lockfiles | page        what journals hold, sent to Prefect; dvc.lock, byte for byte; a run as a page
     memo | store | journal           what DVC hashes, once; its cache, run-cache and remotes; what runs told
     machine                          this host: slots, processes, git
     relay | terminal | resources     passes events to listeners; what terminals show; what stages hold and use

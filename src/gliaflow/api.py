@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -151,11 +151,13 @@ def run(
             relay.hear(Summary(report))
             return report
         with ExitStack() as stack:
+            commit = workspace.commit
             if where:
                 tags, is_flow = part.tags if part else (), pools or _in_a_flow()
-                keeping = _kept(where, tags, workspace.cache, is_flow, scheduler.cancel, _saying(relay), prefect, live)
+                facts = {"cache": workspace.cache, "commit": commit, "plots": workspace.plots}
+                keeping = _kept(where, tags, facts, is_flow, scheduler.cancel, _saying(relay), prefect, live)
                 heard.append(stack.enter_context(keeping))
-            _run(scheduler, Several(heard), asked, pools)
+            _run(scheduler, Several(heard), asked, pools, commit)
         return scheduler.report
 
 
@@ -163,7 +165,7 @@ def run(
 def _kept(
     where: Path,
     tags: Sequence[str],
-    cache: str | None,
+    facts: Mapping[str, object],
     is_flow: bool,
     cancel: Callable[[], None],
     say: Say,
@@ -171,10 +173,12 @@ def _kept(
     live: bool = False,
 ) -> Iterator[Listener]:
     """The listener that keeps a run which has something to do, in a journal in the folder `where`."""
-    own, facts = home(), {"cache": cache, "flow_run": is_flow}
+    own = home()
     with ExitStack() as stack:
         server = stack.enter_context(_server(own, say, live)) if prefect and not is_flow else None
-        yield stack.enter_context(kept(where, own, facts, [*_tags(), *tags], server, say, cancel))
+        yield stack.enter_context(
+            kept(where, own, {**facts, "flow_run": is_flow}, [*_tags(), *tags], server, say, cancel)
+        )
 
 
 @contextmanager
@@ -263,13 +267,23 @@ def _tags() -> list[str]:
     return sorted(context.TagsContext.get().current_tags) if context else []
 
 
-def _run(scheduler: Scheduler, listener: Listener, asked: Sequence[str], pools: bool) -> None:
+def _rows(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Metrics as a table for a person."""
+    if not found:
+        return []
+    from gliaflow.store.metrics import changes
+
+    return changes(found)
+
+
+def _run(scheduler: Scheduler, listener: Listener, asked: Sequence[str], pools: bool, commit: str) -> None:
     """Run the stages: in threads of this process, or, where there is a flow or other hosts, as Prefect's tasks."""
 
     def metrics(report: Report) -> list[dict[str, Any]]:
-        found = _metrics(scheduler.graph, report)
-        listener.hear(Measured(found))
-        return found
+        found = _metrics(scheduler.graph, report, commit)
+        rows = _rows(found)
+        listener.hear(Measured(rows, found))
+        return rows
 
     listener.hear(RunBegan(scheduler.graph, asked, scheduler.options))
     if _in_a_flow():
@@ -291,14 +305,14 @@ def _run(scheduler: Scheduler, listener: Listener, asked: Sequence[str], pools: 
     listener.hear(Summary(scheduler.report))
 
 
-def _metrics(graph: Graph, report: Report) -> list[dict[str, Any]]:
-    """The metrics of the workspace, and their change since HEAD, if a stage may have changed any."""
+def _metrics(graph: Graph, report: Report, commit: str) -> list[dict[str, Any]]:
+    """The metrics of the workspace, and what they were at the commit, if a stage may have changed any."""
     reproduced = set(report.reproduced)
     if any(stage.metrics and stage.address in reproduced for stage in graph.stages):
         with suppress(UserError, ImportError):  # the stages are done and recorded, whatever becomes of a table
-            from gliaflow.store.metrics import changes
+            from gliaflow.store.metrics import values
 
-            return changes(Path())
+            return values(Path(), commit or "HEAD")
     return []
 
 
@@ -430,7 +444,7 @@ def search(
         where, cache = Path(searching.setting.journals), searching.setting.cache
 
         def keep(tags: Sequence[str], cancel: Callable[[], None]) -> AbstractContextManager[Listener]:
-            return _kept(where, tags, cache, False, cancel, tell, prefect)
+            return _kept(where, tags, {"cache": cache}, False, cancel, tell, prefect)
 
         try:
             return searching.run(_reproduced, keep, hear or _unheard)

@@ -117,6 +117,17 @@ def test_plan_repro_puts_upstreams_first_and_edges_lead_to_them(repo: Repo) -> N
     assert [found.addressing for found in graph.successors(order[1])] == ["one"]
 
 
+@pytest.mark.usefixtures("repo")
+def test_the_index_has_the_plots_at_the_top_of_each_dvc_yaml() -> None:
+    """dvc.repo.index.Index._plots; kept for the page of a run."""
+    with Path("dvc.yaml").open("a") as file:
+        file.write("plots:\n  - a.csv\n  - b: {x: step, y: {a.csv: [c]}}\n")
+    with Repo() as other:
+        assert other.index._plots == {
+            str(Path("dvc.yaml").resolve()): ["a.csv", {"b": {"x": "step", "y": {"a.csv": ["c"]}}}]
+        }
+
+
 def test_changed_looks_at_command_dependencies_and_outputs(repo: Repo) -> None:
     """dvc.stage.Stage.changed."""
     with repo.lock:

@@ -12,7 +12,7 @@ from tests.support.repos import ROOT, SOURCE
 
 OURS = "gliaflow"
 FLOORS = (
-    "__main__  cli  team  as_dvc  api  experiments  hosts|slurm  flow|workspace|versioning  export|lockfiles"
+    "__main__  cli  team  as_dvc  api  experiments  hosts|slurm  flow|workspace|versioning  export|lockfiles|page"
     "  memo|store|journal  words  machine  relay|turns|signals|terminal|resources  core  errors"
 )
 BORROWERS = (  # what is not ours, and the rooms that may import it; of what stands nowhere here, all may

@@ -14,7 +14,7 @@ from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.job import Clock, Inbox, Job, Work
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Commands, Ended, Foreseen, Lease, Listener, Missing, NotYet, Prepared, Reply, Run, Task
-from gliaflow.core.report import Began, Event, Line, Outcome, StageEnded, StageResult
+from gliaflow.core.report import Began, Event, Line, Outcome, Output, Recorded, StageEnded, StageResult
 from gliaflow.core.scheduler import Scheduler
 
 PATIENCE_SECONDS = 10_000  # far more than any fate takes
@@ -241,6 +241,10 @@ class FakeWorkspace:
         assert not self.closed
         self.settled.append(address)
         return {}
+
+    def recorded(self, address: str) -> Recorded:
+        """An output under its name."""
+        return Recorded({"seed.txt": "hash"}, {}, [Output(f"{address}.txt", "hash")])
 
     def close(self, failed: bool, complete: bool) -> dict[str, Exception]:
         """Once."""

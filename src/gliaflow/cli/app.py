@@ -24,7 +24,7 @@ COMMANDS = {
     "many.gc": ["gc"],
     "share": ["push", "fetch", "publish", "versions", "get", "diff"],
     "metrics": ["metrics"],
-    "runs": ["logs", "ui"],
+    "runs": ["logs", "report", "ui"],
     "team": ["deploy", "pool", "worker"],
     "app": ["completion"],
 }  # by module of this folder, in the order in which --help lists them
@@ -33,6 +33,7 @@ MAY_FOLLOW = {
     **dict.fromkeys(["repro", "status", "sweep"], "[TARGETS...]"),
     "versions": "[NAME]",
     "logs": "[RUN] [STAGES...]",
+    "report": "[RUN]",
 }
 
 app = App(

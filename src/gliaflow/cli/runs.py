@@ -1,4 +1,4 @@
-"""`gliaflow logs` and `gliaflow ui`: what runs printed, and every run of this machine on Prefect's pages."""
+"""`gliaflow logs`, `report` and `ui`: what runs printed, a page of one run, and all of them on Prefect's pages."""
 
 import time
 import webbrowser
@@ -17,6 +17,13 @@ from gliaflow.errors import UserError
 if TYPE_CHECKING:
     from gliaflow.journal.reader import RunSeen, StageRun
 
+STATES = {
+    "running": "goes on",
+    "completed": "is complete",
+    "failed": "failed",
+    "cancelled": "was cancelled",
+    "crashed": "was killed",
+}
 LOOK_SECONDS = 1.0  # between two looks for what runs have told meanwhile
 
 
@@ -88,6 +95,44 @@ def logs(
             tell([{"stage": stage, "text": text} for stage, text in lines], [])
         else:
             tell(None, (text if len(wanted) == 1 else f"{stage} | {text}" for stage, text in lines))
+
+
+def report(
+    run: str | None = None,
+    *,
+    out: Annotated[Path, Parameter(alias="-o")] = Path("run.html"),
+    browse: Annotated[Switch, Parameter(name="--open")] = False,
+    repo: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Write one page that tells of a run, the newest by default. It needs no network.
+
+    It has the graph, a timeline with the critical path, why each stage ran, and what it used. It has metrics, figures
+    and plots too, the versions of code, data and packages, and how to get the same again.
+
+    Example: gliaflow report -o run.html
+
+    Args:
+        run: The run, as `gliaflow logs --list` calls it, or the beginning of its name.
+        out: The file that is written.
+        browse: Open the page in a browser.
+    """
+    from gliaflow.journal.folder import folder, journals
+    from gliaflow.page.page import write
+
+    where = folder(repo)
+    path, _ = _chosen(journals(where) if where else [], None, ())
+    if run is not None:
+        meant = [one for one in journals(path.parent) if one.stem.startswith(run)] if run else []
+        if not meant:
+            raise UserError(f"no run is called '{run}'; `gliaflow logs --list` lists the runs")
+        path = meant[-1]
+    with answer(as_json) as tell:
+        told = write(path, out)
+        plain = {"run": told.name, "state": told.seen.state, "page": str(out), "bytes": out.stat().st_size}
+        tell(plain, [f"{out} tells of the run {told.name}, which {STATES[told.seen.state]}"])
+    if browse:
+        webbrowser.open(out.absolute().as_uri())
 
 
 def used(repo: Path, stages: tuple[str, ...], as_json: bool) -> None:

@@ -146,6 +146,7 @@ class Job:
         self._run: Run | None = None
         self._number, self._delay, self._why = 0, 0.0, ""
         self._used: Used | None = None
+        self._slots: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
@@ -181,7 +182,7 @@ class Job:
             result = StageResult(self.address, Outcome.FAILED, seconds=seconds, error=error, tail=lines)
         wanted = self._task.stage.settings
         asked = Asked(wanted.cpus, wanted.gpus, wanted.memory(self._number) or None)
-        result = replace(result, used=self._used, asked=asked)
+        result = replace(result, used=self._used, asked=asked, slots=self._slots)
         if not self.again:
             self._around.inbox.put(result)
         return result
@@ -204,6 +205,7 @@ class Job:
 
     def _launched(self, tail: "_Tail") -> Ended:
         assert self._lease
+        self._slots = tuple(getattr(self._lease, "slots", ()))  # a lease need not have any
         try:
             self._run = self._executor.launch(replace(self._task, number=self._number), self._lease)
             try:

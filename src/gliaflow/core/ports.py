@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
-from gliaflow.core.report import Change, Event, Outcome, Used
+from gliaflow.core.report import Change, Event, Outcome, Recorded, Used
 from gliaflow.errors import UserError
 
 
@@ -175,6 +175,10 @@ class Workspace(Protocol):
 
     def settle(self, address: str) -> dict[str, Exception]:
         """Nothing more is to come of the stage; the stages that could not be recorded, and why."""
+        ...
+
+    def recorded(self, address: str) -> Recorded:
+        """What is known of the stage by now, without looking at a file."""
         ...
 
     def close(self, failed: bool, complete: bool) -> dict[str, Exception]:

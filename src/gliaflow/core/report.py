@@ -83,10 +83,40 @@ class StageResult:
     """What the last try used, where that was measured."""
     asked: Asked | None = field(default=None, compare=False)
     """What the last try asked for, if there was one."""
+    slots: tuple[str, ...] = field(default=(), compare=False)
+    """The names of the slots that the last try held, such as `cpu-0`."""
 
     def __post_init__(self) -> None:
         if self.error and not self.why:
             object.__setattr__(self, "why", told(self.error))
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of a stage, as DVC knows it."""
+
+    path: str
+    hash: str
+    kind: str = "output"
+    """`output`, `metric` or `plot`."""
+    size: int | None = None
+    """In bytes."""
+    files: int | None = None
+    """How many there are in it, if it is a folder."""
+    drawn: Mapping[str, object] = field(default_factory=dict)
+    """How dvc.yaml says that a plot is drawn: `x`, `y`, `title` …"""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What DVC knows of a stage that has ended."""
+
+    reads: Mapping[str, str] = field(default_factory=dict)
+    """Path → hash of what the stage reads."""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    """Name → value; a name in another file than params.yaml has the file before it, with a colon."""
+    outputs: Sequence[Output] = ()
+    """What the stage has made; nothing of one that failed."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +207,8 @@ class StageEnded(Event):
     """Nothing more is to come of a stage."""
 
     result: StageResult
+    recorded: Recorded | None = field(default=None, compare=False)
+    """What DVC knows of the stage; nothing of one that never came to run."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +223,9 @@ class Measured(Event):
     """The metrics of the workspace once the stages have ended."""
 
     rows: Sequence[Mapping[str, object]]
-    """Each with its file, name, value and change since HEAD."""
+    """Each with its file, name, value and change since the commit that the run started from."""
+    values: Sequence[Mapping[str, object]] = ()
+    """The same with all digits: file, metric, value, and `before`, where that commit has the metric."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from heapq import heappop, heappush
 from queue import SimpleQueue
 
@@ -29,7 +30,7 @@ from gliaflow.core.job import (
     waits_for,
 )
 from gliaflow.core.ports import Executor, Lease, Listener, Missing, NotYet, Prepared, Task, Workspace
-from gliaflow.core.report import Message, Outcome, Report, StageEnded, StageResult
+from gliaflow.core.report import Message, Outcome, Recorded, Report, StageEnded, StageResult
 from gliaflow.errors import Interrupted
 
 TELL_SECONDS = 3.0  # between two looks at who holds what stages wait for
@@ -354,7 +355,7 @@ class Scheduler:
             self._failed.add(result.address)
         if self.options.on_error != "fail" or result.outcome not in (Outcome.FAILED, Outcome.SKIPPED):
             self._unrecorded(self._around.workspace.settle(result.address))
-        self._around.listener.hear(StageEnded(result))
+        self._around.listener.hear(StageEnded(result, self._recorded(result)))
         if text := advice(result):
             self._around.listener.hear(Message(f"{result.address} {text}"))
         downstreams = self.graph.downstreams[result.address]
@@ -367,6 +368,16 @@ class Scheduler:
             self._unsettled[downstream] -= 1
             if not self._unsettled[downstream] and downstream not in self.results:
                 self._make_ready(downstream)
+
+    def _recorded(self, result: StageResult) -> Recorded | None:
+        """What DVC knows of the stage; what one had made that failed is not that of this run.
+
+        Of one that never came to run it knows an earlier run alone.
+        """
+        if result.outcome is Outcome.SKIPPED or (result.outcome is Outcome.FAILED and not result.asked):
+            return None
+        found = self._around.workspace.recorded(result.address)
+        return replace(found, outputs=()) if result.outcome is Outcome.FAILED else found
 
     def _unrecorded(self, errors: Mapping[str, Exception]) -> None:
         for address, error in errors.items():

@@ -15,6 +15,7 @@ from io import FileIO
 from pathlib import Path
 from time import localtime, strftime
 
+from gliaflow.core.graph import Graph
 from gliaflow.core.report import (
     Began,
     Event,
@@ -33,6 +34,7 @@ from gliaflow.journal import seconds
 from gliaflow.journal.folder import SUFFIX, prune, remember
 from gliaflow.journal.lock import take
 from gliaflow.journal.names import parameters, place
+from gliaflow.journal.versions import code, environment, locks
 
 VERSION = 1
 MOST_BYTES = 256 << 20  # of one journal; beyond, lines of stages are counted and not kept
@@ -54,6 +56,7 @@ class Journal:
         self._size = self._dropped = 0
         self._unwritten: list[bytes] = []
         self._seconds: dict[str, float] = {}
+        self._graph = Graph(())
 
     def hear(self, event: Event) -> None:
         """Keep an event."""
@@ -110,6 +113,8 @@ class Journal:
         self._write(_line(first))
         self._flush()
         partial.replace(self.path)  # with its lock: nobody takes it for that of a run which has ended
+        self._graph = event.graph
+        self._write(_line({"is": "versions", "when": event.when, "code": code(Path()), **environment()}))
         with suppress(OSError):  # without it the journal is there, but another command does not find it
             remember(self.path.parent, self._home)
             prune(self.path.parent)
@@ -119,7 +124,8 @@ class Journal:
             if event.whole:
                 self._keep_line(event)
         elif made := MADE.get(type(event)):
-            self._write(_line({"when": round(event.when, 6), **made(event)}))
+            found = {"locks": locks(self._graph)} if isinstance(event, Summary | RunStopped) else {}
+            self._write(_line({"when": round(event.when, 6), **made(event), **found}))
             if isinstance(event, StageEnded) and event.result.outcome is Outcome.RUN:
                 self._seconds[event.result.address] = event.result.seconds
             if isinstance(event, Summary | RunStopped):
@@ -177,6 +183,8 @@ def _ended(event: StageEnded) -> dict[str, object]:
         "ending": result.error.ending if type(result.error) is CommandFailed else "",
         **({"used": asdict(result.used)} if result.used else {}),
         **({"asked": asdict(result.asked)} if result.asked else {}),
+        **({"slots": result.slots} if result.slots else {}),
+        **({"recorded": asdict(event.recorded)} if event.recorded else {}),
     }
 
 
@@ -185,7 +193,8 @@ def _message(event: Message) -> dict[str, object]:
 
 
 def _measured(event: Measured) -> dict[str, object]:
-    return {"is": "metrics", "rows": [dict(row) for row in event.rows]}
+    rows, values = ([dict(one) for one in some] for some in (event.rows, event.values))
+    return {"is": "metrics", "rows": rows, "values": values}
 
 
 def _summary(event: Summary) -> dict[str, object]:

@@ -51,6 +51,8 @@ class SlotLease:
 
     descriptors: tuple[int, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    slots: tuple[str, ...] = ()
+    """The names of CPU and GPU slots."""
 
     def release(self) -> None:
         """Let go of the slots; a warden may hold them a little longer."""
@@ -101,21 +103,24 @@ class Slots:
         `stage` is its name, for whoever waits for the slots.
         """
         held: list[int] = []
+        names: list[str] = []
         found: list[Gpu] = []
         try:
             cpus = min(settings.cpus, len(self.cpus))
             for name in self.cpus:
                 if len(held) < cpus and (descriptor := self._lock(name)) is not None:
                     held.append(descriptor)
+                    names.append(name)
             gpus = min(settings.gpus, max(len(self.gpus), 1))
             for gpu in self.gpus or [Gpu("", NO_GPU)]:
                 if len(found) < gpus and (descriptor := self._lock(gpu.lock)) is not None:
                     held.append(descriptor)
                     found.append(gpu)
+                    names.append(gpu.lock)
             if len(held) == cpus + gpus and self._takes_memory(settings, held):
                 taken, held = tuple(held), []
                 _write(taken, Holder(stage, str(Path.cwd()), os.getpid(), _started(os.getpid())))
-                return SlotLease(taken, self._exports(settings, found))
+                return SlotLease(taken, self._exports(settings, found), tuple(names))
             return None
         finally:
             for descriptor in held:

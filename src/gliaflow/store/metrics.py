@@ -1,4 +1,4 @@
-"""The metrics of a workspace, and how they changed since the last commit.
+"""The metrics of a workspace, and how they changed since the last commit, or another one.
 
 By file, its path from the root of the repository; then by name, nested names joined by dots.
 """
@@ -48,21 +48,40 @@ def metrics(root: Path) -> Metrics:
         return _by_file(repo.metrics.show().get("", {}))
 
 
-def changes(root: Path) -> list[dict[str, Any]]:
-    """Each metric of the workspace at `root`: its file, name, value as text, and change since HEAD.
+def values(root: Path, commit: str = "HEAD") -> list[dict[str, Any]]:
+    """Each metric of the workspace at `root`: its file, name and value, and the value `before`, at `commit`.
 
-    Without git, or before the first commit, all are new.
+    One that is new has nothing under `before`. Without git, or before the first commit, all are new.
 
     Raises:
         UserError: `root` is in no DVC repository, or DVC cannot read its dvc.yaml.
     """
     with opened(root) as repo:
-        now, head = _now_and_head(repo)
+        now, head = _now_and_head(repo, commit)
     return [
-        {"file": file, "metric": name, "value": text(value), "since HEAD": _change(head.get(file, {}), name, value)}
-        for file, values in now.items()
-        for name, value in values.items()
+        {"file": file, "metric": name, "value": value, **_before(head.get(file, {}), name)}
+        for file, metrics in now.items()
+        for name, value in metrics.items()
     ]
+
+
+def changes(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What `values` gives, for a person: file, name, value as text, and the change since HEAD."""
+    return [
+        {
+            "file": one["file"],
+            "metric": one["metric"],
+            "value": text(one["value"]),
+            "since HEAD": _change(
+                {one["metric"]: one["before"]} if "before" in one else {}, one["metric"], one["value"]
+            ),
+        }
+        for one in found
+    ]
+
+
+def _before(metrics: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {"before": metrics[name]} if name in metrics else {}
 
 
 def overview(root: Path) -> Overview:
@@ -98,12 +117,12 @@ def text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _now_and_head(repo: Any) -> tuple[Metrics, Metrics]:
-    """The metrics of the workspace and of HEAD; of HEAD none without git, or before the first commit."""
+def _now_and_head(repo: Any, commit: str = "HEAD") -> tuple[Metrics, Metrics]:
+    """The metrics of the workspace and of a commit; of that none without git, or before the first commit."""
     with chdir(repo.root_dir):  # DVC names files as seen from the working directory
         any_commit = not repo.config["core"].get("no_scm", False) and not repo.scm.no_commits
-        shown = repo.metrics.show(revs=["HEAD"], hide_workspace=False) if any_commit else repo.metrics.show()
-    return _by_file(shown.get("workspace") or shown.get("") or {}), _by_file(shown.get("HEAD") or {})
+        shown = repo.metrics.show(revs=[commit], hide_workspace=False) if any_commit else repo.metrics.show()
+    return _by_file(shown.get("workspace") or shown.get("") or {}), _by_file(shown.get(commit) or {})
 
 
 def _last_stages(repo: Any, files: Iterable[str]) -> set[Any]:

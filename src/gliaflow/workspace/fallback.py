@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Commands, Foreseen, NotYet, Prepared, Reply
-from gliaflow.core.report import Outcome
+from gliaflow.core.report import Outcome, Recorded
 from gliaflow.core.settings import settings
 from gliaflow.errors import UserError, one_line
 from gliaflow.turns import turn
@@ -57,6 +57,20 @@ class Fallback:
     def cache(self) -> str | None:
         """Not known."""
         return None
+
+    @property
+    def commit(self) -> str:
+        """Not looked at."""
+        return ""
+
+    @property
+    def plots(self) -> list[dict[str, object]]:
+        """Not known."""
+        return []
+
+    def recorded(self, address: str) -> Recorded:  # noqa: ARG002
+        """Not known."""
+        return Recorded()
 
     def plan(self, targets: Iterable[str] = ()) -> Graph:
         """What DVC draws for `targets`, each stage after its upstreams."""

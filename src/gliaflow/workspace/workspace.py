@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dvc.dependency.base import DependencyDoesNotExistError
+from dvc.dependency.param import ParamsDependency
 from dvc.exceptions import CheckoutError
 from dvc.lock import LockError
 from dvc.prompt import confirm
@@ -24,7 +25,7 @@ from dvc.stage.run import _enforce_cmd_list, _make_cmd, _pull_missing_deps, get_
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Coming, Commands, Foreseen, NotYet, Prepared, Reply
-from gliaflow.core.report import Change, Outcome
+from gliaflow.core.report import Change, Outcome, Output, Recorded
 from gliaflow.core.settings import settings
 from gliaflow.errors import UserError
 from gliaflow.lockfiles.recorder import Recorder
@@ -130,6 +131,23 @@ class Workspace:
     def cache(self) -> str | None:
         """The folder in which DVC keeps the files of this machine by their hashes."""
         return str(self.repo.cache.local.path)
+
+    @property
+    def commit(self) -> str:
+        """The commit that is checked out; nothing without git, or before the first."""
+        if self.repo.config["core"].get("no_scm", False) or self.repo.scm.no_commits:
+            return ""
+        return str(self.repo.scm.get_rev())
+
+    @property
+    def plots(self) -> list[dict[str, object]]:
+        """What stands under `plots:` at the top of each dvc.yaml: its name, how it is drawn, and the file's folder."""
+        return [
+            {"folder": Path(file).parent.as_posix(), "name": name, "drawn": drawn or {}}
+            for file, listed in self.repo.index._plots.items()
+            for one in listed
+            for name, drawn in ({one: {}} if isinstance(one, str) else one).items()
+        ]
 
     def plan(self, targets: Iterable[str] = ()) -> Graph:
         """What DVC would reproduce for `targets`.
@@ -437,9 +455,28 @@ class Workspace:
         """The paths that the stage writes."""
         return frozenset(out.fs_path for out in stage.outs)
 
+    def recorded(self, address: str) -> Recorded:
+        """What is known of the stage by now, without looking at a file."""
+        stage = self._stages[address]
+        reads, values = dict[str, str](), dict[str, Any]()
+        for dep in stage.deps:
+            if isinstance(dep, ParamsDependency):
+                before = "" if dep.def_path == dep.DEFAULT_PARAMS_FILE else f"{dep.def_path}:"
+                values |= {f"{before}{name}": value for name, value in (dep.hash_info.value or {}).items()}
+            elif dep.hash_info:
+                reads[str(dep)] = str(dep.hash_info.value)
+        outputs = tuple(_output(out) for out in stage.outs if out.hash_info)
+        return Recorded(reads, values, outputs)
+
     def _outputs(self, stage: Any) -> dict[str, str]:
         """The stage's outputs as last recorded, path → hash."""
         return {str(out): str(out.hash_info.value) for out in stage.outs if out.hash_info}
+
+
+def _output(out: Any) -> Output:
+    kind = "metric" if out.metric else "plot" if out.plot else "output"
+    drawn = out.plot if isinstance(out.plot, dict) else {}
+    return Output(str(out), str(out.hash_info.value), kind, out.meta.size, out.meta.nfiles, drawn)
 
 
 def _remove_outs(stage: Any) -> None:

@@ -338,7 +338,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ("gliaflow re", "repro"),
+        ("gliaflow re", "repro report"),
         ("gliaflow repro --jo", "--jobs"),
         ("gliaflow repro --force", "--force --force-downstream"),
         ("gliaflow completion b", "bash"),

@@ -176,3 +176,49 @@ def test_what_a_run_used_that_ran_nothing(capsys: pytest.CaptureFixture[str], tm
     written(root / ".dvc/tmp/gliaflow/runs", tmp_path / "home")
     call("status", "--last", "--repo", str(root))
     assert "ran commands" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(
+    ("words", "run"),
+    [([], "20260102-000000-abcde2"), (["2026"], "20260102-000000-abcde2"), (["20260101"], "20260101-000000-abcde1")],
+)
+def test_a_page_of_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], run: str) -> None:
+    out = tmp_path / "page.html"
+    call("report", *words, "-o", str(out), "--repo", str(tmp_path))
+    assert capsys.readouterr().out == f"{out} tells of the run {run}, which failed\n"
+    assert f"<h1>Run {run}</h1>" in out.read_text()
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_page_for_a_program_and_in_a_browser(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.chdir(tmp_path)
+    call("report", "--json", "--open")
+    told = json.loads(capsys.readouterr().out)
+    size = (tmp_path / "run.html").stat().st_size
+    assert told == {"run": "20260102-000000-abcde2", "state": "failed", "page": "run.html", "bytes": size}
+    assert opened == [(tmp_path / "run.html").as_uri()]
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["1999"], "no run is called '1999'; `gliaflow logs --list`"),
+        ([""], "no run is called ''"),
+        (["-o", "."], "-o . is a"),
+    ],
+)
+def test_no_page(tmp_path: Path, words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match="^" + message):
+        call("report", *words, "--repo", str(tmp_path))
+
+
+def test_no_page_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run has been kept here yet"):
+        call("report", "--repo", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []

@@ -15,15 +15,15 @@ import gliaflow.workspace.workspace as workspace_module
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.job import Job, Work
 from gliaflow.core.options import Options
-from gliaflow.core.ports import Lease
-from gliaflow.core.report import Event, Outcome
+from gliaflow.core.ports import Ended, Lease
+from gliaflow.core.report import Event, Outcome, Output, Recorded, StageEnded
 from gliaflow.core.scheduler import Scheduler
 from gliaflow.core.settings import Settings
 from gliaflow.errors import Interrupted
 from gliaflow.machine.local import LocalExecutor
 from gliaflow.resources.slots import Slots
 from gliaflow.workspace.workspace import Workspace
-from tests.support.fakes import FakeExecutor, World
+from tests.support.fakes import Ear, FakeExecutor, Fate, World
 from tests.support.repos import Project, copies
 
 CHAIN: dict[str, Any] = {
@@ -324,3 +324,35 @@ def test_no_more_jobs_than_threads_are_submitted(project: Project) -> None:
     made = schedule(project, Options(), one_thread, jobs=2)
     assert set(outcomes(made).values()) == {Outcome.RUN}
     assert most == [0, 0, 0]
+
+
+def test_what_is_known_of_a_stage_is_told_with_its_end() -> None:
+    graph = Graph((Stage("a"), Stage("same"), Stage("b"), Stage("c", ("b",)), Stage("d")))
+    fates = {
+        "same": Fate(Outcome.UNCHANGED),
+        "b": Fate(tries=[Ended(ValueError("it broke"))]),
+        "d": Fate(broken=ValueError("no")),
+    }
+    world, ear = World(1, graph, Options(on_error="keep-going"), fates), Ear()
+    world.play(FakeExecutor(world), listener=ear)
+    found = {one.result.address: one.recorded for one in ear.events if isinstance(one, StageEnded)}
+    made = {name: Recorded({"seed.txt": "hash"}, {}, [Output(f"{name}.txt", "hash")]) for name in ("a", "same")}
+    assert found == {**made, "b": Recorded({"seed.txt": "hash"}), "c": None, "d": None}
+
+
+def test_the_slots_of_a_stage_are_told_if_its_lease_has_any() -> None:
+    world, ear = World(1, Graph((Stage("a"),))), Ear()
+    world.play(FakeExecutor(world), listener=ear)
+    assert ear.ended["a"].slots == ()
+    named = FakeExecutor(world := World(1, Graph((Stage("a"),))))
+    reserve = named.reserve
+
+    def with_names(stage: Stage) -> Lease | None:
+        lease = reserve(stage)
+        vars(lease)["slots"] = ("cpu-7",)
+        return lease
+
+    named.reserve = with_names  # type: ignore[method-assign]
+    ear = Ear()
+    world.play(named, listener=ear)
+    assert ear.ended["a"].slots == ("cpu-7",)

@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 
 from gliaflow.core.options import Options as Given
-from gliaflow.core.report import Line, Message, Retry, RunBegan, RunStopped
+from gliaflow.core.report import (
+    Line,
+    Measured,
+    Message,
+    Outcome,
+    Output,
+    Recorded,
+    Retry,
+    RunBegan,
+    RunStopped,
+    StageEnded,
+    StageResult,
+)
 from gliaflow.journal import writer
 from gliaflow.journal.lock import held
 from gliaflow.journal.seconds import last
@@ -22,7 +34,7 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    first, *rest = records(written(tmp_path / "runs", tmp_path / "home", cache="/cache"))
+    first, versions, *rest = records(written(tmp_path / "runs", tmp_path / "home", cache="/cache"))
     assert first["is"] == "run"
     assert first["version"] == VERSION
     assert first["when"] == BEGAN
@@ -38,6 +50,9 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("ended", "two", 3.5),
         ("summary", None, 4.0),
     ]
+    assert (versions["is"], versions["code"]) == ("versions", {})
+    assert versions["packages"]["dvc"]
+    assert rest[4]["locks"] == {}
     assert rest[2]["outputs"] == {"one.txt": "0123456789abcdef"}
     assert rest[4]["reproduced"] == 1
     assert last(tmp_path / "runs") == {"one": 2.0}
@@ -53,7 +68,7 @@ def test_what_was_said_before_the_run_began_is_in_it(tmp_path: Path) -> None:
     assert held(made.path)
     made.close()
     assert not held(made.path)
-    first, *rest = records(made.path)
+    first, _, *rest = records(made.path)
     assert first["tags"][-1] == "team"
     assert [one["is"] for one in rest] == ["message", "retry", "stopped"]
     assert rest[1] | {"when": 0} == {
@@ -61,8 +76,24 @@ def test_what_was_said_before_the_run_began_is_in_it(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_what_a_page_needs_of_a_stage_and_of_metrics(tmp_path: Path) -> None:
+    result = StageResult("one", Outcome.RUN, slots=("cpu-0",))
+    recorded = Recorded({"a": "1"}, {"rate": 0.5}, [Output("b", "2", "plot", 3, None, {"x": "step"})])
+    measured = Measured([{"metric": "dice"}], [{"metric": "dice", "value": 0.123456789}])
+    _, _, ended, metrics = records(written(tmp_path, tmp_path, [StageEnded(result, recorded), measured]))
+    assert ended["slots"] == ["cpu-0"]
+    assert ended["recorded"] == {
+        "reads": {"a": "1"},
+        "parameters": {"rate": 0.5},
+        "outputs": [{"path": "b", "hash": "2", "kind": "plot", "size": 3, "files": None, "drawn": {"x": "step"}}],
+    }
+    assert metrics["rows"] == [{"metric": "dice"}]
+    assert metrics["values"] == [{"metric": "dice", "value": 0.123456789}]
+
+
 def test_lines_beyond_the_bound_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MOST_BYTES", 2000)
+    monkeypatch.setattr(writer, "environment", dict)
     lines = [Line("one", f"{number} \0 \udcff {'x' * 50}") for number in range(100)]
     *_, dropped = records(written(tmp_path, tmp_path, [*lines, RunStopped("over", cancelled=False)]))
     kept = sum(one["is"] == "line" for one in records(next(tmp_path.glob("*.jsonl"))))

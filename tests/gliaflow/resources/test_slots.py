@@ -109,6 +109,7 @@ def test_a_stage_may_have_all_gpus_and_no_more(two_gpus: Machine, wanted: int) -
     assert slots.acquire(Settings(gpus=wanted)) is None
     one.release()
     both = got(slots.acquire(Settings(gpus=wanted)))
+    assert both.slots == ("cpu-0", "gpu-GPU-aaaa", "gpu-GPU-bbbb")
     assert both.environment["CUDA_VISIBLE_DEVICES"] == "0,1"
     both.release()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gliaflow.errors import UserError
-from gliaflow.store.metrics import Metric, changes, flat, metrics, overview, text
+from gliaflow.store.metrics import Metric, changes, flat, metrics, overview, text, values
 from tests.support.repos import Project, environment
 
 
@@ -31,11 +31,11 @@ def test_by_file_from_the_root_wherever_one_stands(measured: Project) -> None:
 
 
 def test_changes_since_the_last_commit(measured: Project) -> None:
-    assert {row["since HEAD"] for row in changes(measured.root)} == {"new"}
+    assert {row["since HEAD"] for row in changes(values(measured.root))} == {"new"}
     measured.commit()
-    assert {row["since HEAD"] for row in changes(measured.root)} == {""}
+    assert {row["since HEAD"] for row in changes(values(measured.root))} == {""}
     measured.write({"a.json": '{"dice": {"mean": 0.625, "n": 2}, "of": "best", "more": 1}'})
-    found = [(row["metric"], row["value"], row["since HEAD"]) for row in changes(measured.root / "sub")]
+    found = [(row["metric"], row["value"], row["since HEAD"]) for row in changes(values(measured.root / "sub"))]
     assert found == [
         ("dice.mean", "0.625", "+0.125"),
         ("dice.n", "2", "-1"),
@@ -46,6 +46,16 @@ def test_changes_since_the_last_commit(measured: Project) -> None:
     ]
 
 
+def test_values_and_what_they_were_at_a_commit(measured: Project) -> None:
+    measured.commit()
+    commit = measured.run("git", "rev-parse", "HEAD").stdout.strip()
+    measured.write({"a.json": '{"dice": {"mean": 0.625}, "more": 1}'})
+    measured.commit()
+    found = {one["metric"]: one for one in values(measured.root, commit)}
+    assert found["dice.mean"] == {"file": "a.json", "metric": "dice.mean", "value": 0.625, "before": 0.5}
+    assert found["more"] == {"file": "a.json", "metric": "more", "value": 1}
+
+
 def test_without_git_all_is_new(tmp_path: Path) -> None:
     made = Project(tmp_path / "project", environment(tmp_path, ""))
     config = made.root / ".dvc/config"
@@ -53,7 +63,7 @@ def test_without_git_all_is_new(tmp_path: Path) -> None:
     made.write({"a.json": '{"dice": 0.5}'})
     made.pipeline({}, metrics=["a.json"])
     row = {"file": "a.json", "metric": "dice", "value": "0.5", "since HEAD": "new"}
-    assert changes(made.root) == [row]
+    assert changes(values(made.root)) == [row]
 
 
 def test_the_overview_tells_what_the_last_stages_made(tmp_path: Path) -> None:

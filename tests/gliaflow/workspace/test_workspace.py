@@ -3,7 +3,7 @@
 import pytest
 
 from gliaflow.core.options import Options
-from gliaflow.core.report import Change, Outcome
+from gliaflow.core.report import Change, Outcome, Output, Recorded
 from gliaflow.errors import UserError
 from gliaflow.workspace import workspace as module
 from gliaflow.workspace.changes import NotThere, Unclear
@@ -49,6 +49,44 @@ def test_a_stage_runs_then_is_unchanged_and_is_restored_when_what_it_read_comes_
         workspace.settle("s")
         workspace.close(failed=False, complete=True)
     assert (one.root / "o.txt").read_text() == "1\n"
+
+
+def test_what_is_known_of_a_stage_before_and_after_it_ran(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", project.environment["PATH"])
+    project.write({"seed.txt": "1\n", "params.yaml": "rate: 0.5\ndeep: {a: [1]}\n", "other.yaml": "x: null\n"})
+    plots = [{"o.txt": {"x": "step", "title": "T"}}]
+    stage = {
+        **copies("seed.txt", "o.txt"),
+        "params": ["rate", "deep.a", {"other.yaml": ["x"]}],
+        "outs": [],
+        "plots": plots,
+    }
+    project.pipeline({"s": stage}, plots=["o.txt", {"both": {"y": {"o.txt": "c"}}}])
+    with opened(project) as workspace:
+        workspace.plan()
+        assert workspace.recorded("s") == Recorded()
+        assert workspace.plots == [
+            {"folder": str(project.root), "name": "o.txt", "drawn": {}},
+            {"folder": str(project.root), "name": "both", "drawn": {"y": {"o.txt": "c"}}},
+        ]
+        run(workspace, "s")
+        hash = "b026324c6904b2a9cb4b88d6d61c81d1"
+        output = Output("o.txt", hash, "plot", 2, None, {"x": "step", "title": "T"})
+        values = {"rate": 0.5, "deep.a": [1], "other.yaml:x": None}
+        assert workspace.recorded("s") == Recorded({"seed.txt": hash}, values, (output,))
+        workspace.close(failed=False, complete=True)
+
+
+def test_the_commit_that_is_checked_out(one: Project) -> None:
+    with opened(one) as workspace:
+        assert workspace.commit == ""
+    one.commit()
+    with opened(one) as workspace:
+        assert workspace.commit == one.run("git", "rev-parse", "HEAD").stdout.strip()
+    config = one.root / ".dvc/config"
+    config.write_text(config.read_text().replace("[core]\n", "[core]\n    no_scm = true\n"))
+    with opened(one) as workspace:
+        assert workspace.commit == ""
 
 
 def test_what_changed_while_a_stage_waited_is_prepared_anew(one: Project, monkeypatch: pytest.MonkeyPatch) -> None:
