@@ -17,7 +17,7 @@ from typing import Protocol
 from gliaflow.core.explain import sentence
 from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Ended, Executor, Lease, Listener, Run, Task, Workspace
-from gliaflow.core.report import Event, Line, Message, Outcome, Retry, StageResult
+from gliaflow.core.report import Event, Line, Message, Outcome, Retry, StageResult, Undeclared
 from gliaflow.errors import one_line
 
 POLL_SECONDS = 0.2  # between two looks at slots and paths that another run holds
@@ -135,6 +135,7 @@ class Job:
         self._lease: Lease | None = lease
         self._run: Run | None = None
         self._number, self._delay, self._why = 0, 0.0, ""
+        self._undeclared: Undeclared | None = None
 
     @property
     def address(self) -> str:
@@ -162,12 +163,15 @@ class Job:
         try:
             outcome, outputs = self._try(tail)
             seconds = self._around.clock.now() - began
-            result = StageResult(self.address, outcome, sentence(self._task.prepared.why), seconds, outputs)
+            why, undeclared = sentence(self._task.prepared.why), self._undeclared
+            result = StageResult(self.address, outcome, why, seconds, outputs, undeclared=undeclared)
         except Exception as error:
             self.release()
             seconds = self._around.clock.now() - began
             lines = tuple(tail.lines)
-            result = StageResult(self.address, Outcome.FAILED, seconds=seconds, error=error, tail=lines)
+            result = StageResult(
+                self.address, Outcome.FAILED, seconds=seconds, error=error, tail=lines, undeclared=self._undeclared
+            )
         if not self.again:
             self._around.inbox.put(result)
         return result
@@ -177,6 +181,7 @@ class Job:
         if self._number > 1:
             self._back_off(tail)
         ended = self._launched(tail)
+        self._undeclared = ended.undeclared
         if self._around.stopping.is_set():
             raise InterruptedError("interrupted")
         if ended.error:

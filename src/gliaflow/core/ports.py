@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
-from gliaflow.core.report import Change, Event, Outcome
+from gliaflow.core.report import Change, Event, Outcome, Undeclared
 from gliaflow.errors import UserError
 
 
@@ -39,6 +39,8 @@ class Commands:
     """The folder to run in."""
     env: Mapping[str, str] = field(default_factory=dict)
     """The whole environment of the processes."""
+    prefix: Sequence[str] = ()
+    """What stands before the arguments of each: a program that starts them and looks at them."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,8 @@ class Ended:
     """Seconds before the first further try; each later one waits twice as long as the one before."""
     reply: Reply | None = None
     """What another host made, if the stage ran there."""
+    undeclared: Undeclared | None = None
+    """What the try opened beside what the stage declares, if somebody looked."""
 
 
 class Run(Protocol):
