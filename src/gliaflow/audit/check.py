@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dvc.stage import PipelineStage
 from dvc.utils.collections import ensure_list
 
 from gliaflow.audit.commands import started
@@ -36,21 +35,21 @@ def declare(repo: Any, targets: Iterable[str] = ()) -> dict[str, tuple[str, ...]
     found = list(_missing(repo, targets))
     wanted: dict[Path, Deps] = {}
     for stage, paths in found:
-        if not isinstance(stage, PipelineStage):
-            raise UserError(
-                f"'{stage.addressing}' has a .dvc file of its own: add by hand: {', '.join(names(stage, paths))}"
-            )
-        name = stage.name.split(ITEM)[0]
-        lines = wanted.setdefault(Path(stage.path), {}).setdefault(name, {})
-        lines |= dict.fromkeys(names(stage, paths))
+        lines = wanted.setdefault(Path(stage.path), {}).setdefault(_definition(stage), {})
+        lines |= dict.fromkeys(Path(os.path.relpath(path, stage.wdir)).as_posix() for path in paths)
+    for stage in _stages(repo, []):
+        lines = wanted.get(Path(stage.path), {}).get(_definition(stage), {})
+        if any(not Path(stage.wdir, line).is_file() for line in lines):
+            where = f"{os.path.relpath(stage.path)}: stage '{_definition(stage)}'"
+            raise UserError(f"{where}: its items run in several folders; add by hand: {', '.join(lines)}")
     for path, data in [(path, edited(path, deps)) for path, deps in wanted.items()]:
         replace(path, data)
     return _told(found)
 
 
-def names(stage: Any, paths: Iterable[Path]) -> list[str]:
-    """The paths as the stage has to name them: from its working directory."""
-    return [Path(os.path.relpath(path, stage.wdir)).as_posix() for path in paths]
+def _definition(stage: Any) -> str:
+    """The name under which the stage stands in its file, with all items of its matrix."""
+    return str(stage.name).split(ITEM)[0]
 
 
 def _told(found: Iterable[tuple[Any, list[Path]]]) -> dict[str, tuple[str, ...]]:

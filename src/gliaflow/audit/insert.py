@@ -168,13 +168,16 @@ def _new(text: str, stage: Node, words: list[str]) -> _Edit:
     indent = text[key.start_mark.index - column : key.start_mark.index]
     if indent.strip():
         raise _Cannot("its command stands on a line with something else")
+    lines = [f"{indent}{line}" for line in ["deps:", *(f"{STEP}- {word}" for word in words)]]
     if isinstance(command, ScalarNode) and command.style in ("|", ">"):
         after = _end_of_block(text, key)
+        if after == len(text):  # a newline here would be one of the command: so in front of it
+            return _Edit(key.start_mark.index - column, "".join(f"{line}{eol}" for line in lines))
     elif command.start_mark.index < key.end_mark.index:  # an anchor's
         after = _line_end(text, key.end_mark.index)
     else:
         after = _line_end(text, _end(command))
-    return _Edit(after, "".join(f"{eol}{indent}{line}" for line in ["deps:", *(f"{STEP}- {word}" for word in words)]))
+    return _Edit(after, "".join(f"{eol}{line}" for line in lines))
 
 
 def _end(node: Node) -> int:

@@ -28,21 +28,20 @@ def watch(folder: str) -> None:
         READ: tuple(path + os.sep for path in own + folders + writes),
         WROTE: tuple(path + os.sep for path in own + writes),
     }
-    absolute, join, normal, decode, here = os.path.isabs, os.path.join, os.path.normpath, os.fsdecode, os.getcwd
+    normal, decode, cwd = os.path.normpath, os.fsdecode, os.getcwd
     left = [MOST]
+    here = [cwd() + "/"]  # where relative paths begin, as long as the program stays there
 
     def note(how: str, path: object) -> None:
-        if isinstance(path, bytes):
+        if not isinstance(path, str):
+            if not isinstance(path, bytes):  # the number of an open file, or nothing
+                return
             path = decode(path)
-        if not isinstance(path, str):  # the number of an open file, or nothing
-            return
-        if not absolute(path):
-            path = join(here(), path)
-        if path in known[how]:
-            return
+        if path[:1] != "/":
+            path = (here[0] if here else cwd() + "/") + path
         if "/." in path or "//" in path:
             path = normal(path)
-        if not path.startswith(inside) or path.startswith(passed[how]):
+        if not path.startswith(inside) or path.startswith(passed[how]) or path in known[how]:
             return
         if path.endswith(".pyc"):
             path = source(path)
@@ -66,6 +65,9 @@ def watch(folder: str) -> None:
     def made(args: "tuple[object, ...]") -> None:
         note(WROTE, args[1])
 
+    def moved(_: "tuple[object, ...]") -> None:
+        del here[:]
+
     def linked(args: "tuple[object, ...]") -> None:
         note(READ, args[0])
         note(WROTE, args[1])
@@ -79,6 +81,7 @@ def watch(folder: str) -> None:
         "os.rename": made,
         "os.symlink": made,
         "os.link": linked,
+        "os.chdir": moved,
         "os.truncate": written,
         "sqlite3.connect": read,
         "ctypes.dlopen": read,
