@@ -136,5 +136,5 @@ def test_nothing_is_written_if_one_file_has_no_place_for_it(project: Project) ->
 
 def test_dvc_tells_what_is_wrong_with_a_file(project: Project) -> None:
     project.write({"dvc.yaml": "stages: [\n"})
-    with pytest.raises((UserError, DvcException), match="dvc.yaml"):
+    with pytest.raises((UserError, DvcException), match=r"dvc\.yaml"):
         found(project)

@@ -47,7 +47,7 @@ def loaded(root: Path, *arguments: str) -> set[str]:
 PACKAGE = {
     "pkg/__init__.py": "from pkg import early\n",
     "pkg/early.py": "",
-    "pkg/main.py": "import pkg.a\nfrom pkg import b\nfrom pkg.sub import c, VALUE\nfrom . import d\nfrom .sub.e import X\n",
+    "pkg/main.py": "import pkg.a\nfrom . import b\nfrom pkg.sub import c, VALUE\nfrom . import d\nfrom .sub.e import X",
     "pkg/a.py": "import json, os.path\n",
     "pkg/b.py": "def f():\n    return 1\nfrom .sub import *\n",
     "pkg/d.py": "import space.inner\n",

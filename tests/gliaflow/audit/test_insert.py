@@ -1,6 +1,7 @@
 """Dependencies in the text of a dvc.yaml: where they go in texts of every shape, and that all else stays."""
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,101 +13,188 @@ from gliaflow.errors import UserError
 
 NEW = ["x.py", "lib/y.py"]
 SHAPES = {
-    "block": (
-        "stages:\n  s:\n    cmd: python a.py\n    deps:\n    - a.py\n    outs: [o]\n",
-        "stages:\n  s:\n    cmd: python a.py\n    deps:\n    - a.py\n    - x.py\n    - lib/y.py\n    outs: [o]\n",
-    ),
-    "block, indented, with comments": (
-        "stages:\n  s:\n    deps:  # why\n      - a.py  # this\n      # and\n    # that\n    cmd: c\n",
-        "stages:\n  s:\n    deps:  # why\n      - a.py  # this\n      - x.py\n      - lib/y.py\n      # and\n    # that\n"
-        "    cmd: c\n",
-    ),
-    "block at the end, without a newline": (
-        "stages:\n  s:\n    cmd: c\n    deps:\n      - a.py",
-        "stages:\n  s:\n    cmd: c\n    deps:\n      - a.py\n      - x.py\n      - lib/y.py",
-    ),
-    "block of entries with settings": (
-        "stages:\n  s:\n    cmd: c\n    deps:\n    - a.py:\n        hash: md5\n\n    outs:\n    - o\n",
-        "stages:\n  s:\n    cmd: c\n    deps:\n    - a.py:\n        hash: md5\n    - x.py\n    - lib/y.py\n\n    outs:\n    - o\n",
-    ),
-    "flow on one line": (
-        "stages:\n  s:\n    cmd: c\n    deps: [a.py]  # why\n",
-        "stages:\n  s:\n    cmd: c\n    deps: [a.py, x.py, lib/y.py]  # why\n",
-    ),
-    "flow with spaces, quotes and a comma at the end": (
-        "stages:\n  s:\n    cmd: c\n    deps: [ 'a b.py', \"${x}\" , ]\n",
-        "stages:\n  s:\n    cmd: c\n    deps: [ 'a b.py', \"${x}\", x.py, lib/y.py , ]\n",
-    ),
-    "empty flow": (
-        "stages:\n  s:\n    cmd: c\n    deps: []\n",
-        "stages:\n  s:\n    cmd: c\n    deps: [x.py, lib/y.py]\n",
-    ),
-    "flow over lines": (
-        "stages:\n  s:\n    cmd: c\n    deps: [\n      a.py, b.py,\n      c.py]\n",
-        "stages:\n  s:\n    cmd: c\n    deps: [\n      a.py, b.py,\n      c.py, x.py, lib/y.py]\n",
-    ),
-    "flow, one a line": (
-        "stages:\n  s:\n    cmd: c\n    deps: [\n      a.py,\n      b.py  # last\n    ]\n",
-        "stages:\n  s:\n    cmd: c\n    deps: [\n      a.py,\n      b.py,\n      x.py,\n      lib/y.py  # last\n    ]\n",
-    ),
-    "a full line of a flow": (
-        f"stages:\n  s:\n    cmd: c\n    deps: [\n      a.py, b.py,\n      {'c' * 105}.py]\n",
-        f"stages:\n  s:\n    cmd: c\n    deps: [\n      a.py, b.py,\n      {'c' * 105}.py,\n      x.py, lib/y.py]\n",
-    ),
-    "flow within flow": (
-        "stages: {s: {cmd: c, deps: [a.py, b.py: {hash: md5}]}}\n",
-        "stages: {s: {cmd: c, deps: [a.py, b.py: {hash: md5}, x.py, lib/y.py]}}\n",
-    ),
-    "a stage in flow without deps": (
-        "stages:\n  s: {cmd: python a.py, outs: [o]}\n",
-        "stages:\n  s: {cmd: python a.py, deps: [x.py, lib/y.py], outs: [o]}\n",
-    ),
-    "no deps": (
-        "stages:\n  s:\n    cmd: python a.py  # so\n    outs: [o]\n",
-        "stages:\n  s:\n    cmd: python a.py  # so\n    deps:\n      - x.py\n      - lib/y.py\n    outs: [o]\n",
-    ),
-    "no deps after folded text": (
-        "stages:\n  s:\n    cmd: >-\n      python a.py\n\n      --flag\n\n    # of outs\n    outs: [o]\n",
-        "stages:\n  s:\n    cmd: >-\n      python a.py\n\n      --flag\n    deps:\n      - x.py\n      - lib/y.py\n\n"
-        "    # of outs\n    outs: [o]\n",
-    ),
-    "no deps after literal text at the end": (
-        "stages:\n  s:\n    cmd: |\n      python a.py\n      python b.py",
-        "stages:\n  s:\n    deps:\n      - x.py\n      - lib/y.py\n    cmd: |\n      python a.py\n      python b.py",
-    ),
-    "no deps after a list of commands": (
-        "stages:\n  s:\n    cmd:\n    - python a.py\n    - python b.py\n    outs: [o]\n",
-        "stages:\n  s:\n    cmd:\n    - python a.py\n    - python b.py\n    deps:\n      - x.py\n      - lib/y.py\n    outs: [o]\n",
-    ),
-    "no deps after a plain text of two lines": (
-        "stages:\n  s:\n    cmd: python a.py\n      --flag\n    outs: [o]\n",
-        "stages:\n  s:\n    cmd: python a.py\n      --flag\n    deps:\n      - x.py\n      - lib/y.py\n    outs: [o]\n",
-    ),
-    "foreach": (
-        "stages:\n  s:\n    foreach: [1, 2]\n    do:\n      cmd: python a.py ${item}\n      deps: [a.py]\n",
-        "stages:\n  s:\n    foreach: [1, 2]\n    do:\n      cmd: python a.py ${item}\n      deps: [a.py, x.py, lib/y.py]\n",
-    ),
-    "matrix": (
-        "stages:\n  s:\n    matrix: {n: [1, 2]}\n    cmd: python a.py ${item.n}\n    deps:\n    - a.py\n",
-        "stages:\n  s:\n    matrix: {n: [1, 2]}\n    cmd: python a.py ${item.n}\n    deps:\n    - a.py\n    - x.py\n    - lib/y.py\n",
-    ),
-    "an anchor that nobody else uses": (
-        "stages:\n  s:\n    cmd: &c python a.py\n    deps: &d [a.py]\n  t:\n    cmd: *c\n    deps: [b.py]\n",
-        "stages:\n  s:\n    cmd: &c python a.py\n    deps: &d [a.py, x.py, lib/y.py]\n  t:\n    cmd: *c\n    deps: [b.py]\n",
-    ),
-    "a command that is an anchor's": (
-        "vars: [{c: &c python a.py}]\nstages:\n  s:\n    cmd: *c\n    outs: [o]\n",
-        "vars: [{c: &c python a.py}]\nstages:\n  s:\n    cmd: *c\n    deps:\n      - x.py\n      - lib/y.py\n    outs: [o]\n",
-    ),
-    "a byte order mark": (
-        "\ufeffstages:\n  s:\n    cmd: c\n    deps: [a.py]\n",
-        "\ufeffstages:\n  s:\n    cmd: c\n    deps: [a.py, x.py, lib/y.py]\n",
-    ),
-    "letters of more than one byte": (
-        "# σ\nstages:\n  s:\n    desc: größer\n    cmd: c\n    deps: [ä.py]\n",
-        "# σ\nstages:\n  s:\n    desc: größer\n    cmd: c\n    deps: [ä.py, x.py, lib/y.py]\n",
-    ),
+    "block": """stages:
+  s:
+    cmd: python a.py
+    deps:
+    - a.py
+    «- x.py
+    - lib/y.py
+    »outs: [o]
+""",
+    "block, indented, with comments": """stages:
+  s:
+    deps:  # why
+      - a.py  # this
+      «- x.py
+      - lib/y.py
+      »# and
+    # that
+    cmd: c
+""",
+    "block at the end, without a newline": """stages:
+  s:
+    cmd: c
+    deps:
+      - a.py«
+      - x.py
+      - lib/y.py»""",
+    "block of entries with settings": """stages:
+  s:
+    cmd: c
+    deps:
+    - a.py:
+        hash: md5
+«    - x.py
+    - lib/y.py
+»
+    outs:
+    - o
+""",
+    "flow on one line": """stages:
+  s:
+    cmd: c
+    deps: [a.py«, x.py, lib/y.py»]  # why
+""",
+    "flow with spaces, quotes and a comma at the end": """stages:
+  s:
+    cmd: c
+    deps: [ 'a b.py', "${x}"«, x.py, lib/y.py» , ]
+""",
+    "empty flow": """stages:
+  s:
+    cmd: c
+    deps: [«x.py, lib/y.py»]
+""",
+    "flow over lines": """stages:
+  s:
+    cmd: c
+    deps: [
+      a.py, b.py,
+      c.py«, x.py, lib/y.py»]
+""",
+    "flow, one a line": """stages:
+  s:
+    cmd: c
+    deps: [
+      a.py,
+      b.py«,
+      x.py,
+      lib/y.py»  # last
+    ]
+""",
+    "a full line of a flow": """stages:
+  s:
+    cmd: c
+    deps: [
+      a.py, b.py,
+      ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc.py«,
+      x.py, lib/y.py»]
+""",
+    "flow within flow": """stages: {s: {cmd: c, deps: [a.py, b.py: {hash: md5}«, x.py, lib/y.py»]}}
+""",
+    "a stage in flow without deps": """stages:
+  s: {cmd: python a.py, «deps: [x.py, lib/y.py], »outs: [o]}
+""",
+    "no deps": """stages:
+  s:
+    cmd: python a.py  # so
+    «deps:
+      - x.py
+      - lib/y.py
+    »outs: [o]
+""",
+    "no deps after folded text": """stages:
+  s:
+    cmd: >-
+      python a.py
+
+      --flag
+«    deps:
+      - x.py
+      - lib/y.py
+»
+    # of outs
+    outs: [o]
+""",
+    "no deps after literal text at the end": """stages:
+  s:
+    «deps:
+      - x.py
+      - lib/y.py
+    »cmd: |
+      python a.py
+      python b.py""",
+    "no deps after a list of commands": """stages:
+  s:
+    cmd:
+    - python a.py
+    - python b.py
+    «deps:
+      - x.py
+      - lib/y.py
+    »outs: [o]
+""",
+    "no deps after a plain text of two lines": """stages:
+  s:
+    cmd: python a.py
+      --flag
+    «deps:
+      - x.py
+      - lib/y.py
+    »outs: [o]
+""",
+    "foreach": """stages:
+  s:
+    foreach: [1, 2]
+    do:
+      cmd: python a.py ${item}
+      deps: [a.py«, x.py, lib/y.py»]
+""",
+    "matrix": """stages:
+  s:
+    matrix: {n: [1, 2]}
+    cmd: python a.py ${item.n}
+    deps:
+    - a.py
+«    - x.py
+    - lib/y.py
+»""",
+    "an anchor that nobody else uses": """stages:
+  s:
+    cmd: &c python a.py
+    deps: &d [a.py«, x.py, lib/y.py»]
+  t:
+    cmd: *c
+    deps: [b.py]
+""",
+    "a command that is an anchor's": """vars: [{c: &c python a.py}]
+stages:
+  s:
+    cmd: *c
+    «deps:
+      - x.py
+      - lib/y.py
+    »outs: [o]
+""",
+    "a byte order mark": """\ufeffstages:
+  s:
+    cmd: c
+    deps: [a.py«, x.py, lib/y.py»]
+""",
+    "letters of more than one byte": """# σ
+stages:
+  s:
+    desc: größer
+    cmd: c
+    deps: [ä.py«, x.py, lib/y.py»]
+""",
 }
+
+
+def shape_of(name: str) -> tuple[str, str]:
+    """The text before, and after: with what stands in « »."""
+    return re.sub("«.*»", "", SHAPES[name], flags=re.DOTALL), re.sub("[«»]", "", SHAPES[name])
 
 
 def written(tmp_path: Path, text: str, deps: list[str]) -> str:
@@ -121,19 +209,19 @@ def data(text: str) -> Any:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_lines_go_where_the_others_are(tmp_path: Path, shape: str) -> None:
-    before, after = SHAPES[shape]
+    before, after = shape_of(shape)
     assert written(tmp_path, before, NEW) == after
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_lines_end_as_the_others_do(tmp_path: Path, shape: str) -> None:
-    before, after = (text.replace("\n", "\r\n") for text in SHAPES[shape])
+    before, after = (text.replace("\n", "\r\n") for text in shape_of(shape))
     assert written(tmp_path, before, NEW) == after
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_one_after_another_is_as_both_at_once(tmp_path: Path, shape: str) -> None:
-    before, after = SHAPES[shape]
+    before, after = shape_of(shape)
     one, two = NEW
     assert data(written(tmp_path, written(tmp_path, before, [one]), [two])) == data(after)
 
@@ -165,9 +253,9 @@ def test_nothing_goes_from_texts_at_random(tmp_path: Path, seed: int) -> None:
         gap = draw.choice(["", "\n", "    # between\n", "\n# far left\n"])
         block = "".join(f"    {space}- {name}{comment}\n" for name in listed)
         flow = draw.choice([", ", ",\n      ", " , "]).join(listed)
-        deps = draw.choice([f"    deps:{comment}\n{block}" if listed else "", f"    deps: [{flow}]{comment}\n", ""])
+        lines = draw.choice([f"    deps:{comment}\n{block}" if listed else "", f"    deps: [{flow}]{comment}\n", ""])
         command = draw.choice(["python a.py", "|\n      python a.py", "[a, b]"])
-        parts = [f"    cmd: {command}\n", deps, "    outs: [o]\n"]
+        parts = [f"    cmd: {command}\n", lines, "    outs: [o]\n"]
         draw.shuffle(parts)
         text += f"  s{number}:{comment}\n{gap.join(parts)}{gap}"
         if draw.random() < 0.7:

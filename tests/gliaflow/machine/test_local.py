@@ -363,3 +363,18 @@ def test_a_stage_prints_to_a_pseudo_terminal_of_its_own_size_where_somebody_look
 
 def test_else_it_prints_to_a_pipe_and_its_environment_is_as_it_was(executor: LocalExecutor) -> None:
     assert run(executor, '[ ! -t 1 ] && [ ! -t 2 ] && [ -z "${PAGER+x}${GIT_PAGER+x}" ]')[0] == Ended()
+
+
+def test_a_prefix_starts_each_of_the_commands(executor: LocalExecutor, tmp_path: Path) -> None:
+    around = tmp_path / "around"
+    around.write_text('#!/bin/sh\necho "around: $1"\nshift\nexec "$@"\n')
+    around.chmod(0o755)
+    lines, stage, ear = ["echo one", "echo two"], Stage("s"), Ear()
+    arguments = [["/bin/sh", "-c", line] for line in lines]
+    commands = Commands(lines, arguments, "/", {"PATH": os.environ["PATH"]}, (str(around), "x"))
+    lease = executor.reserve(stage)
+    assert lease
+    launched = executor.launch(Task(stage, Prepared(Outcome.RUN, commands=commands)), lease)
+    assert launched.wait(ear) == Ended()
+    launched.close()
+    assert [event.text for event in ear.events if isinstance(event, Line)] == ["around: x", "one", "around: x", "two"]

@@ -21,6 +21,7 @@ from gliaflow.audit.watch.notes import Notes, Opened
 from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Ended, Executor, Lease, Listener, Run, Task
 from gliaflow.core.report import Message, Undeclared
+from gliaflow.errors import one_line
 
 BLIND = "{}: only its Python programs were looked at; install strace, or let it follow processes, for the others"
 DEAF = "{} was not looked at: its Python takes no notice of PYTHONPATH, or is older than 3.8"
@@ -71,18 +72,19 @@ class Watching:
             watched = replace(commands, env=notes.environment(commands.env))
         run = self._inner.launch(replace(task, prepared=replace(task.prepared, commands=watched)), lease)
 
-        def look(listener: Listener) -> Undeclared:
+        def look(listener: Listener) -> Undeclared | None:
             opened = trace.opened(notes.folder, declared.folder) if follow else notes.taken()
             if not starts.plain and not follow:
                 listener.hear(Message(BLIND.format(declared.address)))
             elif starts.programs and not opened.processes:
                 listener.hear(Message(DEAF.format(declared.address)))
+                return None
             found = undeclared(opened, starts, declared, self._files)
             for text in found.sentences(declared.address):
                 listener.hear(Message(text))
             return found
 
-        return Watched(run, look, notes)
+        return Watched(run, declared.address, look, notes)
 
     def close(self) -> None:
         """Nothing more is to come."""
@@ -94,8 +96,8 @@ class Watching:
 class Watched:
     """One try that is looked at."""
 
-    def __init__(self, run: Run, look: Callable[[Listener], Undeclared], notes: Notes) -> None:
-        self._run, self._look, self._notes = run, look, notes
+    def __init__(self, run: Run, address: str, look: Callable[[Listener], Undeclared | None], notes: Notes) -> None:
+        self._run, self._address, self._look, self._notes = run, address, look, notes
         self.pid = run.pid
 
     def wait(self, listener: Listener) -> Ended:
@@ -104,7 +106,7 @@ class Watched:
         try:
             return replace(ended, undeclared=self._look(listener))
         except Exception as error:
-            listener.hear(Message(f"what the stage opened is not known: {error}"))
+            listener.hear(Message(f"what stage '{self._address}' opened is not known: {one_line(error)}"))
             return ended
 
     def stop(self, number: int) -> None:

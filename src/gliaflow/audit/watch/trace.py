@@ -94,7 +94,8 @@ def opened(folder: Path, start: Path) -> Opened:
                 here = Path(_plain(match[1]))
             elif call.name in OPENS:
                 writes = call.name == "creat" or WRITING.search(NAMED.sub("", call.arguments))
-                (written if writes else read).add(Path(source(_plain(call.opened))))
+                path = _plain(call.opened)
+                (written if writes else read).add(Path(path if writes else source(path)))
             else:
                 paths = _paths(call, here)
                 read |= {paths[READS[call.name]]} if call.name in READS else set()

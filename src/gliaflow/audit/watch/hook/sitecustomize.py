@@ -13,6 +13,7 @@ SETTING = "watched"  # the file in it that tells what to look at
 READ, WROTE = "r", "w"
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 OF_FOLDERS = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NONBLOCK", 0)  # flags with which folders are opened
+COMPILED = "__pycache__"
 MOST = 10000  # paths that a process writes down
 
 
@@ -43,7 +44,9 @@ def watch(folder: str) -> None:
             path = normal(path)
         if not path.startswith(inside) or path.startswith(passed[how]) or path in known[how]:
             return
-        if path.endswith(".pyc"):
+        if COMPILED in path:
+            if how == WROTE:
+                return
             path = source(path)
         if path in known[how] or (how == READ and path in known[WROTE]) or not left[0]:
             return
@@ -103,7 +106,7 @@ def source(path: str) -> str:
     """The module of which a file in `__pycache__` is the compiled form."""
     folder, _, name = path.rpartition(os.sep)
     above, _, last = folder.rpartition(os.sep)
-    return above + os.sep + name.split(".")[0] + ".py" if last == "__pycache__" else path
+    return above + os.sep + name.split(".")[0] + ".py" if last == COMPILED else path
 
 
 def write(folder: str, text: str) -> None:

@@ -128,9 +128,8 @@ def test_children_are_looked_at(top: Path, way: str) -> None:
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_children_of_multiprocessing_are_looked_at(top: Path, method: str) -> None:
     (top / "m.py").write_text(
-        "import multiprocessing\ndef work(name):\n    open(name).close()\n"
-        f"if __name__ == '__main__':\n    p = multiprocessing.get_context('{method}').Process(target=work, args=('a',))\n"
-        "    p.start(); p.join()\n"
+        "import multiprocessing\ndef work(name):\n    open(name).close()\nif __name__ == '__main__':\n"
+        f"    p = multiprocessing.get_context('{method}').Process(target=work, args=('a',))\n    p.start(); p.join()\n"
     )
     found = ran(top, "import subprocess, sys; subprocess.run([sys.executable, 'm.py'], check=True)")
     assert top / "a" in found.read
@@ -141,8 +140,11 @@ def test_a_module_counts_whether_it_was_compiled_before_or_not(top: Path) -> Non
     (top / "pkg").mkdir()
     for name in ("__init__", "m"):
         (top / f"pkg/{name}.py").write_text("x = 1\n")
-    assert read(top, "import pkg.m") == read(top, "import pkg.m") == {"pkg/__init__.py", "pkg/m.py"}
+    found = ran(top, "import pkg.m")
     assert list((top / "pkg/__pycache__").iterdir())
+    assert (
+        found == ran(top, "import pkg.m") == Opened(frozenset({top / "pkg/__init__.py", top / "pkg/m.py"}), processes=1)
+    )
 
 
 STATE = (
