@@ -9,6 +9,7 @@ The floors, an import goes only downwards:
     experiments                      many runs with parameters of their own: sweeps, searches, what they leave
     hosts | slurm                    stages on the hosts of a work pool: the side of the caller; on a Slurm cluster
     flow | workspace | versioning    Prefect; a DVC workspace; data versions
+    audit                            what stages read and write beside what they declare
     export | lockfiles | page        what journals hold, sent to Prefect; dvc.lock, byte for byte; a run as a page
     memo | store | journal           what DVC hashes, once; its cache, run-cache and remotes; what runs told
     machine                          this host: slots, processes, git
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gliaflow.api import (
+        check,
         compare,
         fetch,
         gc,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
         StageEnded,
         StageResult,
         Summary,
+        Undeclared,
     )
     from gliaflow.errors import BadInput, CommandFailed, GliaflowError, NotReproduced, TransientError, UserError
     from gliaflow.experiments.gc import Place, Waste
@@ -71,14 +74,14 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "api": [
-        *["reproduce", "status", "sweep", "search", "gc"],
+        *["reproduce", "status", "check", "sweep", "search", "gc"],
         *["push", "fetch", "publish", "versions", "version", "get", "compare"],
     ],
     "core.explain": ["Forecast"],
     "core.options": ["Options"],
     "core.ports": ["Executor", "Listener"],
     "core.report": [
-        *["Change", "Outcome", "Report", "StageResult"],
+        *["Change", "Outcome", "Report", "StageResult", "Undeclared"],
         *["Began", "Event", "Line", "Message", "Retry", "RunBegan", "RunStopped", "StageEnded", "Summary"],
     ],
     "errors": ["BadInput", "CommandFailed", "GliaflowError", "NotReproduced", "TransientError", "UserError"],
@@ -130,10 +133,12 @@ __all__ = [
     "SweepReport",
     "Transfer",
     "TransientError",
+    "Undeclared",
     "UserError",
     "Version",
     "Waste",
     "__version__",
+    "check",
     "checkout",
     "compare",
     "fetch",

@@ -56,6 +56,7 @@ def reproduce(
     fallback: bool = False,
     prefect: bool = True,
     live: bool = False,
+    audit: bool = False,
 ) -> Report:
     """Run what changed, independent stages side by side, and leave what `dvc repro` leaves.
 
@@ -74,6 +75,7 @@ def reproduce(
         fallback: Run every stage through `dvc repro -s`, for a DVC whose internals moved.
         prefect: Tell the configured Prefect server of the run, if there is one.
         live: Start the Prefect server of this machine, if none is configured, and show the run there from the start.
+        audit: Look at the stages that run on this host: which files they open and do not declare.
 
     Returns:
         What became of each stage; also where stages failed.
@@ -83,7 +85,7 @@ def reproduce(
         TransientError: the run was cancelled.
     """
     with dvc_errors():
-        return run(root, targets, options, jobs, executors, listener, fallback, prefect, live)
+        return run(root, targets, options, jobs, executors, listener, fallback, prefect, live, audit=audit)
 
 
 def status(
@@ -121,12 +123,15 @@ def run(
     prefect: bool = True,
     live: bool = False,
     part: Part | None = None,
+    audit: bool = False,
 ) -> Report:
     """As `reproduce`, with DVC's own errors where a dvc.yaml is broken; `part` tells of what the run is one."""
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs is {jobs}; at least one stage must be able to run")
     if options.dry and not fallback:  # which has its own word for it
         raise UserError("dry changes nothing, so nothing is reproduced: gliaflow.status tells what would run")
+    if audit and fallback:
+        raise UserError("--audit does not go with --fallback, which runs stages through dvc; leave one of them out")
     if executors and (fallback or options.no_commit or options.interactive):
         raise UserError("--pools does not go with --fallback, --no-commit or --interactive; leave one of them out")
     with Relay([listener] if listener else []) as relay, _opened(root, options, relay, fallback, part) as workspace:
@@ -140,7 +145,9 @@ def run(
             raise UserError("stages are sent to other hosts through Prefect; leave --no-prefect out")
         alone = workspace.options.serial or graph.is_chain or (jobs or usable_cpus()) == 1
         terminal = listener.terminal if isinstance(listener, Shown) else None
-        here = LocalExecutor(jobs, stdin=alone and not part and not _in_a_flow(), terminal=terminal)
+        here: Executor = LocalExecutor(jobs, stdin=alone and not part and not _in_a_flow(), terminal=terminal)
+        if audit:
+            here = _watching(here, workspace)
         heard: list[Listener] = [relay]
         where = part.journals if part else folder(Path())
         seconds = last(where) if where else {}
@@ -247,6 +254,40 @@ def workspace_class() -> "type[Workspace]":
     except ImportError as error:
         raise UserError(f"the internals of this DVC moved ({error}); run with --fallback, or take 3.67") from None
     return Workspace
+
+
+def _watching(inner: Executor, workspace: "Workspace | Fallback") -> Executor:
+    from gliaflow.audit.watch.executor import Watching
+
+    assert isinstance(workspace, workspace_class())  # --fallback was refused
+    return Watching(inner, workspace.repo)
+
+
+def check(
+    root: Path | str = ".", targets: Iterable[str] | str = (), *, fix: bool = False, say: Say | None = None
+) -> dict[str, tuple[str, ...]]:
+    """What the Python programs of stages import of the repository and do not declare; nothing runs.
+
+    Args:
+        root: The folder to look in, as `dvc --cd`.
+        targets: Stages, or paths of dvc.yaml files; all stages of the repository by default.
+        fix: Write what is missing into each dvc.yaml, and leave every other byte of it.
+        say: Gets what happens, in lines.
+
+    Returns:
+        By stage, the files that its `deps:` lack, or lacked, seen from `root`. Stages that lack nothing are left out.
+
+    Raises:
+        UserError: what the user must change, as a dvc.yaml that is broken or has no place for the lines.
+    """
+    from gliaflow.audit.check import declare, undeclared
+
+    asked = [targets] if isinstance(targets, str) else list(targets)
+    with _repository(root, say) as repo:
+        if not fix:
+            return undeclared(repo, asked)
+        with repo.lock:
+            return declare(repo, asked)
 
 
 def _executor(name: str) -> Executor:

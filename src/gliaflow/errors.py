@@ -5,6 +5,7 @@ GliaflowError
 │   └── BadInput       a file, a setting or a dependency
 ├── CommandFailed      exit 1: a command of a stage ended with another code than 0
 │   └── CannotRun      exit 2, a UserError too: the command, or one in it, could not be started
+├── NotDeclared        exit 1: stages import what they do not declare
 ├── SomeFailed         exit 1: of many experiments some failed; 2 if the user must change something for each
 ├── NotReproduced      exit 1: stages failed; 2 if the user must change something before they can succeed
 └── TransientError     exit 75 (EX_TEMPFAIL): the same command may succeed later
@@ -12,7 +13,7 @@ GliaflowError
 
 import errno
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 COLUMNS = 100  # of the last line of a run that failed
 FEWEST = 25  # columns that the cause has in it, however long the name of the stage is
@@ -61,6 +62,20 @@ class CommandFailed(GliaflowError):
         if (left < FEWEST or not self.cause) and len(self.ending) > WORDY:
             return self.ending  # which tells enough
         return f"{self.ending}: {cut(self.cause or one_line(self.command), max(left, FEWEST))}"
+
+
+class NotDeclared(GliaflowError):
+    """Stages import files that they do not declare; `files` are those of each stage."""
+
+    exit_code = 1
+
+    def __init__(self, files: Mapping[str, Sequence[str]]) -> None:
+        count = sum(map(len, files.values()))
+        many = f"{count} imported file{'s' if count > 1 else ''} of {len(files)} stage{'s' if len(files) > 1 else ''}"
+        super().__init__(
+            f"{many} {'are' if count > 1 else 'is'} not declared; `gliaflow check --fix` adds them to deps"
+        )
+        self.files = dict(files)
 
 
 class SomeFailed(GliaflowError):

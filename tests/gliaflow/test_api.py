@@ -17,9 +17,11 @@ from tests.support.repos import Project, copies, environment
 SIGNATURES = {
     "reproduce": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, options: Options = Options(),"
     " jobs: int | None = None, executors: Sequence[Executor | str] = (), listener: Listener | None = None,"
-    " fallback: bool = False, prefect: bool = True, live: bool = False) -> Report",
+    " fallback: bool = False, prefect: bool = True, live: bool = False, audit: bool = False) -> Report",
     "status": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, options: Options = Options())"
     " -> list[Forecast]",
+    "check": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, fix: bool = False,"
+    " say: Callable[[str], None] | None = None) -> dict[str, tuple[str, ...]]",
     "sweep": "(root: Path | str = '.', params: Sequence[str] = (), targets: Iterable[str] | str = (), *,"
     " rows: Path | str | None = None, name: str | None = None, options: Options = Options(), jobs: int | None = None,"
     " executors: Sequence[str] = (), copy_paths: Sequence[str] = (), message: str | None = None,"

@@ -13,6 +13,7 @@ from gliaflow.errors import (
     CommandFailed,
     GliaflowError,
     Interrupted,
+    NotDeclared,
     NotReproduced,
     TransientError,
     UserError,
@@ -31,6 +32,7 @@ from gliaflow.errors import (
         (CommandFailed("make", 9), 1),
         (CannotRun("make", 127), 2),
         (NotReproduced(["a"]), 1),
+        (NotDeclared({"s": ["a.py"]}), 1),
         (TransientError("x"), 75),
     ],
 )

@@ -12,11 +12,11 @@ from tests.support.repos import ROOT, SOURCE
 
 OURS = "gliaflow"
 FLOORS = (
-    "__main__  cli  team  as_dvc  api  experiments  hosts|slurm  flow|workspace|versioning  export|lockfiles|page"
-    "  memo|store|journal  words  machine  relay|turns|signals|terminal|resources  core  errors"
+    "__main__  cli  team  as_dvc  api  experiments  hosts|slurm  flow|workspace|versioning  audit"
+    "  export|lockfiles|page  memo|store|journal  words  machine  relay|turns|signals|terminal|resources  core  errors"
 )
 BORROWERS = (  # what is not ours, and the rooms that may import it; of what stands nowhere here, all may
-    ("dvc dvc_data dvc_objects scmrepo", "memo words lockfiles store versioning workspace experiments as_dvc"),
+    ("dvc dvc_data dvc_objects scmrepo", "memo words lockfiles store versioning workspace audit experiments as_dvc"),
     ("prefect", "flow hosts team"),
     ("httpx", "export flow hosts team"),
     ("cyclopts rich", "cli"),

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+import gliaflow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -78,6 +80,10 @@ def paths(stage: Any, kind: str) -> list[str]:
 def test_a_stage_lists_the_code_that_it_imports(name: str) -> None:
     listed = {dependency for dependency in paths(STAGES[name], "deps") if dependency.endswith(".py")}
     assert listed == {str(path.relative_to(ROOT)) for path in imported(source(name))}
+
+
+def test_check_finds_nothing_that_is_not_declared() -> None:
+    assert gliaflow.check(ROOT) == {}
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -18,7 +18,7 @@ STREAMS = 3  # standard input, output and error: descriptors 0, 1, 2
 UNHEARD = 141  # and for one that SIGPIPE ended: who read its output has left
 TELEMETRY = {"DO_NOT_TRACK": "1", "DVC_NO_ANALYTICS": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 COMMANDS = {
-    "repro": ["repro", "status"],
+    "repro": ["repro", "status", "check"],
     "many.sweep": ["sweep"],
     "many.search": ["search"],
     "many.gc": ["gc"],
@@ -30,7 +30,7 @@ COMMANDS = {
 }  # by module of this folder, in the order in which --help lists them
 # what may follow a command; cyclopts names only what must, and calls the rest ARGS
 MAY_FOLLOW = {
-    **dict.fromkeys(["repro", "status", "sweep"], "[TARGETS...]"),
+    **dict.fromkeys(["repro", "status", "check", "sweep"], "[TARGETS...]"),
     "versions": "[NAME]",
     "logs": "[RUN] [STAGES...]",
     "report": "[RUN]",

@@ -1,4 +1,4 @@
-"""`gliaflow repro` and `gliaflow status`."""
+"""`gliaflow repro`, `gliaflow status` and `gliaflow check`."""
 
 import gc
 from collections.abc import Iterable
@@ -10,13 +10,14 @@ from cyclopts import Parameter
 
 from gliaflow.cli.flags import Folder, Json, Many, Switch, answer
 from gliaflow.core.options import OnError, Options
-from gliaflow.core.report import Outcome, Report
-from gliaflow.errors import UserError
+from gliaflow.core.report import Outcome, Report, Undeclared, some
+from gliaflow.errors import NotDeclared, UserError
 
 if TYPE_CHECKING:
     from gliaflow.core.explain import Forecast
 
 POOLS, SLURM = "pools", "slurm"  # the executors that flags name
+DECLARED = "Stages declare all that their Python programs import."
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def repro(
     executor: Many = (),
     prefect: Annotated[bool, Parameter(negative="--no-prefect", show_default=False)] = True,
     live: Switch = False,
+    audit: Switch = False,
     fallback: Switch = False,
     quiet: Annotated[Switch, Parameter(alias="-q")] = False,
     verbose: Annotated[Switch, Parameter(alias="-v")] = False,
@@ -98,6 +100,7 @@ def repro(
         executor: Run stages on what a package brings under this name, if it accepts them; may be repeated.
         prefect: Tell the configured Prefect server of the run, which is the default; `gliaflow ui` shows it anyway.
         live: Start the Prefect server of this machine first, and show the run there from its beginning.
+        audit: Name the files of the repository that a stage opens and does not declare; see `gliaflow check`.
         fallback: Run every stage through `dvc repro -s`, for a DVC whose internals moved: slower.
         quiet: Print errors alone.
         verbose: Name unchanged stages too, and print every line of stages on a terminal.
@@ -127,6 +130,7 @@ def repro(
                 fallback=fallback,
                 prefect=prefect,
                 live=live,
+                audit=audit,
             )
         tell(_report(report), [])
     report.raise_if_failed()
@@ -154,6 +158,33 @@ def status(
         used(repo, targets, as_json)
         return
     _foresee(repo, targets, flags.options(), as_json)
+
+
+def check(*targets: str, fix: Switch = False, repo: Folder = Path(), as_json: Json = False) -> None:
+    """Tell which files the Python programs of stages import and do not declare; nothing runs.
+
+    Exit code 1 if there are any, and --fix did not add them.
+
+    Example: gliaflow check --fix
+
+    Args:
+        targets: Stages, or paths of dvc.yaml files; all stages of the repository by default.
+        fix: Add the files to the `deps:` of the stages; all else in each dvc.yaml stays as it is.
+    """
+    from gliaflow import api
+
+    with answer(as_json) as tell:
+        found = api.check(repo, targets, fix=fix, say=print)
+        lines = [f"{address} now has {', '.join(paths)} among its deps" for address, paths in found.items()]
+        if not fix:
+            lines = [
+                f"{address} imports {some(paths)}, which {'are' if paths[1:] else 'is'} none of its deps"
+                for address, paths in found.items()
+            ]
+        stages = [{"stage": address, "imports": list(paths)} for address, paths in found.items()]
+        tell({"undeclared": stages, "fixed": fix and bool(stages)}, lines or [DECLARED])
+    if found and not fix:
+        raise NotDeclared(found)
 
 
 def _foresee(root: Path, targets: Iterable[str], options: Options, as_json: bool, quiet: bool = False) -> None:
@@ -189,8 +220,14 @@ def _report(report: Report) -> dict[str, object]:
             **({"used": asdict(result.used)} if result.used else {}),
             **({"asked": asdict(result.asked)} if result.asked else {}),
             "tail": list(result.tail),
+            **_opened(result.undeclared),
         }
         for result in report.results
     ]
     failed = [result.address for result in report.failed]
     return {"stages": stages, "reproduced": report.reproduced, "failed": failed}
+
+
+def _opened(found: Undeclared | None) -> dict[str, object]:
+    """For a program: what a stage opened and does not declare, if somebody looked."""
+    return {"undeclared": {"read": list(found.read), "wrote": list(found.wrote)}} if found else {}

@@ -140,6 +140,9 @@ class Screen:
                 yield from self._ended(result)
             case Summary(report=report):
                 yield _summary(report)
+                for result in report.results:
+                    if result.undeclared:
+                        yield from map(plain, result.undeclared.sentences(result.address))
 
     def _line(self, event: Line) -> Sequence[str]:
         """What is printed of a line of a stage; of what stands on an unfinished one, nothing yet."""

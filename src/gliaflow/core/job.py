@@ -17,7 +17,7 @@ from typing import Protocol
 from gliaflow.core.explain import sentence
 from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Ended, Executor, Lease, Listener, Run, Task, Workspace
-from gliaflow.core.report import Asked, Event, Line, Message, Outcome, Retry, StageResult, Used
+from gliaflow.core.report import Asked, Event, Line, Message, Outcome, Retry, StageResult, Undeclared, Used
 from gliaflow.errors import one_line
 
 POLL_SECONDS = 0.2  # between two looks at slots and paths that another run holds
@@ -147,6 +147,7 @@ class Job:
         self._number, self._delay, self._why = 0, 0.0, ""
         self._used: Used | None = None
         self._slots: tuple[str, ...] = ()
+        self._undeclared: Undeclared | None = None
 
     @property
     def address(self) -> str:
@@ -174,12 +175,15 @@ class Job:
         try:
             outcome, outputs = self._try(tail)
             seconds = self._around.clock.now() - began
-            result = StageResult(self.address, outcome, sentence(self._task.prepared.why), seconds, outputs)
+            why, undeclared = sentence(self._task.prepared.why), self._undeclared
+            result = StageResult(self.address, outcome, why, seconds, outputs, undeclared=undeclared)
         except Exception as error:
             self.release()
             seconds = self._around.clock.now() - began
             lines = tuple(tail.lines)
-            result = StageResult(self.address, Outcome.FAILED, seconds=seconds, error=error, tail=lines)
+            result = StageResult(
+                self.address, Outcome.FAILED, seconds=seconds, error=error, tail=lines, undeclared=self._undeclared
+            )
         wanted = self._task.stage.settings
         asked = Asked(wanted.cpus, wanted.gpus, wanted.memory(self._number) or None)
         result = replace(result, used=self._used, asked=asked, slots=self._slots)
@@ -193,7 +197,7 @@ class Job:
         if self._number > 1:
             self._back_off(tail)
         ended = self._launched(tail)
-        self._used = ended.used
+        self._used, self._undeclared = ended.used, ended.undeclared
         if self._around.stopping.is_set():
             raise InterruptedError("interrupted")
         if ended.error:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.options import Options
-from gliaflow.core.report import Change, Event, Outcome, Recorded, Used
+from gliaflow.core.report import Change, Event, Outcome, Recorded, Undeclared, Used
 from gliaflow.errors import UserError
 
 
@@ -39,6 +39,8 @@ class Commands:
     """The folder to run in."""
     env: Mapping[str, str] = field(default_factory=dict)
     """The whole environment of the processes."""
+    prefix: Sequence[str] = ()
+    """What stands before the arguments of each: a program that starts them and looks at them."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,8 @@ class Ended:
     """What another host made, if the stage ran there."""
     used: Used | None = field(default=None, compare=False)
     """What the try used, where that was measured."""
+    undeclared: Undeclared | None = None
+    """What the try opened beside what the stage declares, if somebody looked."""
 
 
 class Run(Protocol):

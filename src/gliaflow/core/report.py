@@ -10,6 +10,8 @@ from gliaflow.core.graph import Graph
 from gliaflow.core.options import OnError, Options
 from gliaflow.errors import NotReproduced, told
 
+MOST_NAMED = 5  # files in one line
+
 
 class Outcome(Enum):
     """What became of a stage."""
@@ -35,6 +37,35 @@ class Change(NamedTuple):
     name: str
     old: object = None
     new: object = None
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    left = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {left} more" if left > 0 else "")
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """Files that a stage opened and that its dvc.yaml does not name."""
+
+    read: tuple[str, ...] = ()
+    """What it read, and is none of its dependencies, files of parameters and outputs."""
+    wrote: tuple[str, ...] = ()
+    """What it wrote, and is none of its outputs."""
+
+    @property
+    def count(self) -> int:
+        """How many files these are."""
+        return len(self.read) + len(self.wrote)
+
+    def sentences(self, address: str) -> list[str]:
+        """What there is to tell of the stage."""
+        told = []
+        for did, names, of in (("read", self.read, "deps"), ("wrote", self.wrote, "outputs")):
+            if names:
+                told.append(f"{address} {did} {some(names)}, which {'are' if names[1:] else 'is'} none of its {of}")
+        return told
 
 
 @dataclass(frozen=True)
@@ -85,6 +116,8 @@ class StageResult:
     """What the last try asked for, if there was one."""
     slots: tuple[str, ...] = field(default=(), compare=False)
     """The names of the slots that the last try held, such as `cpu-0`."""
+    undeclared: Undeclared | None = None
+    """What the stage opened and does not declare; None if nobody looked."""
 
     def __post_init__(self) -> None:
         if self.error and not self.why:

@@ -89,7 +89,8 @@ class LocalExecutor:
         environment = {**defaults, **commands.env, **(PAGERS if terminal else {}), **lease.environment}
         reads = STDIN if self._stdin and may_be_read(STDIN) else None
         keep = lease.descriptors
-        spawned = self._supervisor.spawn(commands.arguments, commands.cwd, environment, keep, reads, terminal)
+        lines = [[*commands.prefix, *line] for line in commands.arguments]
+        spawned = self._supervisor.spawn(lines, commands.cwd, environment, keep, reads, terminal)
         return LocalRun(task, spawned, self.tell_unread)
 
     def tell_unread(self, listener: Listener) -> None:

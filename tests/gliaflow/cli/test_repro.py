@@ -11,9 +11,9 @@ import pytest
 from dvc.cli.parser import get_main_parser
 
 from gliaflow.cli.app import app
-from gliaflow.cli.repro import Flags, Planned, repro, status
+from gliaflow.cli.repro import Flags, Planned, check, repro, status
 from gliaflow.core.options import Options
-from gliaflow.errors import NotReproduced, UserError
+from gliaflow.errors import NotDeclared, NotReproduced, UserError
 from tests.support.repos import Project, copies
 
 
@@ -181,8 +181,8 @@ def test_dry_says_that_it_asked_no_remote(pipeline: Project, capsys: pytest.Capt
 
 
 def test_an_executor_that_nobody_brings(pipeline: Project) -> None:
-    with pytest.raises(UserError, match=r"there is no executor 'slurm'; there are: .*pools"):
-        repro(executor=("slurm",))
+    with pytest.raises(UserError, match=r"there is no executor 'nobodys'; there are: .*pools"):
+        repro(executor=("nobodys",))
     assert not (pipeline.root / "a.txt").exists()
 
 
@@ -193,3 +193,52 @@ def test_a_line_of_a_stage_is_whole_where_no_terminal_is(pipeline: Project) -> N
     said = pipeline.flow("--cd", str(pipeline.root))
     assert f"first | {long}" in said.stdout.splitlines()
     assert "\x1b" not in said.stdout
+
+
+@pytest.fixture
+def imports(pipeline: Project) -> Project:
+    """A stage that imports a module which it does not declare."""
+    pipeline.write({"run.py": "import a\nopen('o', 'w').close()\n", "a.py": ""})
+    pipeline.pipeline({"s": {"cmd": "python run.py", "deps": ["run.py"], "outs": ["o"]}})
+    return pipeline
+
+
+@pytest.mark.usefixtures("imports")
+def test_check_names_what_is_not_declared_until_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(NotDeclared, match=r"^1 imported file of 1 stage is not declared; `gliaflow check --fix` adds"):
+        check()
+    assert capsys.readouterr().out == "s imports a.py, which is none of its deps\n"
+    check("s", fix=True)
+    assert capsys.readouterr().out == "s now has a.py among its deps\n"
+    check(fix=True)
+    check()
+    assert capsys.readouterr().out == "Stages declare all that their Python programs import.\n" * 2
+
+
+@pytest.mark.usefixtures("imports")
+def test_a_program_reads_what_check_found(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(NotDeclared) as caught:
+        check(as_json=True)
+    assert (caught.value.exit_code, caught.value.files) == (1, {"s": ("a.py",)})
+    stages = [{"stage": "s", "imports": ["a.py"]}]
+    assert document(capsys)[0] == {"undeclared": stages, "fixed": False}
+    check(fix=True, as_json=True)
+    assert document(capsys)[0] == {"undeclared": stages, "fixed": True}
+    check(as_json=True)
+    assert document(capsys)[0] == {"undeclared": [], "fixed": False}
+
+
+@pytest.mark.usefixtures("imports")
+def test_check_tells_what_is_wrong_with_a_target_or_a_folder() -> None:
+    with pytest.raises(UserError, match="'no'"):
+        check("no")
+    with pytest.raises(UserError, match="is no folder"):
+        check(repo=Path("nowhere"))
+
+
+def test_audit_shows_what_a_stage_opened(imports: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    run(audit=True)
+    assert capsys.readouterr().out.splitlines()[-2:] == ["1 ran", "s read a.py, which is none of its deps"]
+    run(audit=True, as_json=True, flags=Flags(force=True))
+    assert document(capsys)[0]["stages"][0]["undeclared"] == {"read": ["a.py"], "wrote": []}
+    imports.clean()

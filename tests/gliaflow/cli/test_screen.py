@@ -12,7 +12,7 @@ from typing import TextIO
 import pytest
 
 from gliaflow.cli.screen import PROGRESS_SECONDS, Screen, clock
-from gliaflow.core.report import Began, Line, Message, Outcome, Report, StageEnded, StageResult, Summary
+from gliaflow.core.report import Began, Line, Message, Outcome, Report, StageEnded, StageResult, Summary, Undeclared
 from gliaflow.terminal.pseudo import Shown
 from tests.support.terminals import CODE, Terminal, texts
 
@@ -519,3 +519,11 @@ def test_the_summary_counts_what_there_was() -> None:
 )
 def test_clock(seconds: float, said: str) -> None:
     assert clock(seconds) == said
+
+
+def test_what_was_not_declared_stands_below_the_summary() -> None:
+    file = StringIO()
+    with Screen(file) as screen:
+        found = StageResult("a", Outcome.RUN, undeclared=Undeclared(("x.csv",)))
+        summary(screen, [found, StageResult("b", Outcome.RUN, undeclared=Undeclared())])
+    assert file.getvalue() == "2 ran\na read x.csv, which is none of its deps\n"

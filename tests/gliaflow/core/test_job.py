@@ -10,7 +10,7 @@ from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.job import Threads
 from gliaflow.core.options import Options
 from gliaflow.core.ports import Ended
-from gliaflow.core.report import Event, Line, Message, Outcome
+from gliaflow.core.report import Event, Line, Message, Outcome, Undeclared
 from gliaflow.core.settings import Settings
 from tests.support.fakes import Ear, FakeExecutor, Fate, World
 
@@ -196,3 +196,13 @@ def test_a_thread_that_fails_is_not_used_again(monkeypatch: pytest.MonkeyPatch) 
     threads.call(done.set, "b")
     assert done.wait(60)
     threads.close()
+
+
+@pytest.mark.parametrize("error", [None, ValueError("it failed")])
+def test_what_the_last_try_opened_is_in_the_result(error: Exception | None) -> None:
+    found = Undeclared(("a",))
+    ends = [Ended(ValueError("not yet"), again=True, undeclared=Undeclared(("b",))), Ended(error, undeclared=found)]
+    world = World(1, graph(s=Settings(retries=1)), fates={"s": Fate(tries=ends)})
+    world.play(FakeExecutor(world))
+    assert world.scheduler
+    assert world.scheduler.results["s"].undeclared == found

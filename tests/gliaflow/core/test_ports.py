@@ -51,5 +51,5 @@ def test_to_wait_is_no_users_error_and_what_is_missing_is() -> None:
 
 
 def test_a_try_that_ended_well_and_a_stage_that_is_settled_carry_nothing() -> None:
-    assert (Ended().error, Ended().again, Ended().reply) == (None, False, None)
+    assert (Ended().error, Ended().again, Ended().reply, Ended().undeclared) == (None, False, None, None)
     assert Prepared(Outcome.UNCHANGED).commands is None

@@ -3,7 +3,7 @@
 import pytest
 
 from gliaflow.core.options import OnError
-from gliaflow.core.report import Outcome, Report, StageResult
+from gliaflow.core.report import Outcome, Report, StageResult, Undeclared
 from gliaflow.errors import NotReproduced, UserError
 
 BAD = StageResult("bad", Outcome.FAILED, error=UserError("no\nfile"))
@@ -40,3 +40,14 @@ def test_the_first_failure_is_the_cause(on_error: OnError, addresses: list[str],
 def test_nothing_is_raised_of_a_run_without_failures_or_that_ignores_them() -> None:
     Report(RESULTS[:1]).raise_if_failed()
     Report(RESULTS, "ignore").raise_if_failed()
+
+
+def test_what_is_not_declared_is_told_in_a_sentence_each() -> None:
+    assert Undeclared().sentences("s") == []
+    assert Undeclared(("a",), ("b", "c")).sentences("s") == [
+        "s read a, which is none of its deps",
+        "s wrote b, c, which are none of its outputs",
+    ]
+    many = Undeclared(tuple("abcdefg"))
+    assert many.sentences("s") == ["s read a, b, c, d, e and 2 more, which are none of its deps"]
+    assert (many.count, Undeclared(("a",), ("b",)).count) == (7, 2)

@@ -417,3 +417,18 @@ def test_memory_is_reserved_and_more_than_there_is_gets_all(executor: LocalExecu
     assert again
     again.release()
     assert executor.holders(small) == ""
+
+
+def test_a_prefix_starts_each_of_the_commands(executor: LocalExecutor, tmp_path: Path) -> None:
+    around = tmp_path / "around"
+    around.write_text('#!/bin/sh\necho "around: $1"\nshift\nexec "$@"\n')
+    around.chmod(0o755)
+    lines, stage, ear = ["echo one", "echo two"], Stage("s"), Ear()
+    arguments = [["/bin/sh", "-c", line] for line in lines]
+    commands = Commands(lines, arguments, "/", {"PATH": os.environ["PATH"]}, (str(around), "x"))
+    lease = executor.reserve(stage)
+    assert lease
+    launched = executor.launch(Task(stage, Prepared(Outcome.RUN, commands=commands)), lease)
+    assert launched.wait(ear) == Ended()
+    launched.close()
+    assert [event.text for event in ear.events if isinstance(event, Line)] == ["around: x", "one", "around: x", "two"]

@@ -1,0 +1,1 @@
+"""... while they run: which files they open."""
