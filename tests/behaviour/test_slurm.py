@@ -186,8 +186,8 @@ def test_a_job_of_a_stage_that_changed_is_cancelled(project: Project, cluster: S
     assert jobs(cluster) == []
 
 
-def strike(how: str, run: "subprocess.Popen[bytes]", cluster: Slurm, draw: random.Random) -> None:
-    """Do what may happen to a run."""
+def strike(how: str, root: Path, run: "subprocess.Popen[bytes]", cluster: Slurm, draw: random.Random) -> None:
+    """Do what may happen to a run in the repository `root`."""
     if how == "flow":
         run.kill()
     elif how == "scancel":
@@ -196,7 +196,7 @@ def strike(how: str, run: "subprocess.Popen[bytes]", cluster: Slurm, draw: rando
     else:
         for process in psutil.process_iter(["cmdline"]):
             line = " ".join(process.info["cmdline"] or [])
-            if "gliaflow.slurm.wrapper" in line and str(cluster.folder) not in line:
+            if "gliaflow.slurm.wrapper" in line and str(root) in line:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
                     return
@@ -211,7 +211,7 @@ def test_after_any_kill_one_more_run_ends_as_an_unbroken_one(graph: Project, clu
         run = started(one)
         time.sleep(draw.uniform(0.5, 8.0))
         how = draw.choice(["flow", "flow", "scancel", "job"])
-        strike(how, run, cluster, draw)
+        strike(how, one.root, run, cluster, draw)
         if how == "flow":
             run.wait()
         else:
