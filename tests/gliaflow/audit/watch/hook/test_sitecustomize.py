@@ -58,7 +58,7 @@ def written(top: Path, code: str) -> set[str]:
         ("import os; os.chdir('sub'); open('d'); open('../a')", {"sub/d", "a"}),
         ("import os; os.chdir('sub'); os.chdir('..'); open('a')", {"a"}),
         ("import os; os.chdir('..'); open('top/a')", {"a"}),
-        ("import shutil; shutil.copy('a', '/dev/null')", {"a"}),
+        ("import shutil; shutil.copyfile('a', '/dev/null')", {"a"}),
         ("import os; os.link('a', 'e')", {"a"}),
         ("import sqlite3; sqlite3.connect('e')", {"e"}),
         ("import zipfile, contextlib\nwith contextlib.suppress(Exception): zipfile.ZipFile('a')", {"a"}),
