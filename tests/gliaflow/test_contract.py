@@ -24,7 +24,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from tests.support.repos import SOURCE, Project
 
 SOURCES = sorted((SOURCE / "gliaflow").rglob("*.py"))
-ROOMS = {"experiments", "lockfiles", "memo", "store", "versioning", "words", "workspace"}
+ROOMS = {"audit", "experiments", "lockfiles", "memo", "store", "versioning", "words", "workspace"}
 DVC = {"dvc", "dvc_data", "dvc_objects", "scmrepo"}
 PUBLIC = {"dvc.exceptions", "dvc.repo", "dvc.stage.exceptions"}  # errors, and the class that users of DVC import
 

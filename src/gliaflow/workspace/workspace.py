@@ -463,7 +463,7 @@ class Workspace:
             if isinstance(dep, ParamsDependency):
                 before = "" if dep.def_path == dep.DEFAULT_PARAMS_FILE else f"{dep.def_path}:"
                 values |= {f"{before}{name}": value for name, value in (dep.hash_info.value or {}).items()}
-            elif dep.hash_info:
+            elif getattr(dep, "hash_info", None):  # a database has none
                 reads[str(dep)] = str(dep.hash_info.value)
         outputs = tuple(_output(out) for out in stage.outs if out.hash_info)
         return Recorded(reads, values, outputs)

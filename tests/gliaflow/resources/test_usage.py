@@ -54,13 +54,13 @@ def test_processes_at_once_are_summed_and_what_they_share_counts_once() -> None:
         f"own = bytearray({size}); child or os.write(writes, b'x'); child and os.read(reads, 1)\n"
         "child and print(flush=True); sys.stdin.read(); child and os.waitpid(child, 0)"
     )
-    meter, pipe = Meter(), subprocess.PIPE
+    pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-I", "-S", "-c", both], stdin=pipe, stdout=pipe) as parent:
         assert parent.stdout
         parent.stdout.readline()
-        meter._next = 0.0
-        meter.look()
-    assert meter._peak == pytest.approx(3 * size, rel=0.15)
+        found = [usage._memory(pid) for pid in (parent.pid, *descendants(parent.pid))]
+    assert len(found) == 2
+    assert sum(found) == pytest.approx(3 * size, rel=0.15)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not tell")
