@@ -78,12 +78,12 @@ lint: $(READY)  ## format, lint and types
 docs: $(READY)  ## the documentation as a web site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-FROM_DEBIAN := sshd slurmctld slurmd munged chromium
-servers:  ## what only Debian has of what the tests start: OpenSSH, Slurm, and Chromium with letters to draw
+FROM_DEBIAN := sshd slurmctld slurmd munged chromium strace
+servers:  ## what only Debian has of what the tests start: OpenSSH, Slurm, strace, and Chromium with letters to draw
 	@(PATH="$$PATH:/usr/sbin"; for program in $(FROM_DEBIAN); do command -v $$program || exit 1; done) >/dev/null || { \
 		root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
-			--no-install-recommends openssh-server slurm-wlm munge chromium fonts-dejavu-core; }
+			--no-install-recommends openssh-server slurm-wlm munge chromium fonts-dejavu-core strace; }
 
 deploy: $(READY)  ## all of prefect.yaml and the pools that it names, to the server that PREFECT_API_URL names
 	$(BIN)/gliaflow deploy

@@ -14,6 +14,7 @@ The floors, an import goes only downwards:
     memo | store | journal           what DVC hashes, once; its cache, run-cache and remotes; what runs told
     machine                          this host: slots, processes, git
     relay | terminal | resources     passes events to listeners; what terminals show; what stages hold and use
+    made                             what stages made, read again by its hash
     core                             the scheduler and its doors
     errors                           what can go wrong for a user
 """

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gliaflow.workspace.fallback import Fallback
     from gliaflow.workspace.workspace import Workspace
 
+FLAGGED = ("pools", "slurm")  # the executors that have a flag of their own
 EXECUTORS = "gliaflow.executors"  # the group of entry points under which packages bring theirs
 Say = Callable[[str], None]
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -132,13 +133,14 @@ def run(
         raise UserError("dry changes nothing, so nothing is reproduced: gliaflow.status tells what would run")
     if audit and fallback:
         raise UserError("--audit does not go with --fallback, which runs stages through dvc; leave one of them out")
+    flag = next((f"--{one}" for one in executors if one in FLAGGED), "--executor")
     if executors and (fallback or options.no_commit or options.interactive):
-        raise UserError("--pools does not go with --fallback, --no-commit or --interactive; leave one of them out")
+        raise UserError(f"{flag} does not go with --fallback, --no-commit or --interactive; leave one of them out")
     with Relay([listener] if listener else []) as relay, _opened(root, options, relay, fallback, part) as workspace:
         asked = [targets] if isinstance(targets, str) else list(targets)
         graph = workspace.plan(asked)
         if executors and workspace.options.interactive:
-            raise UserError("--pools asks nobody: unset core.interactive in DVC's config")
+            raise UserError(f"{flag} asks nobody: unset core.interactive in DVC's config")
         ready = [_executor(one) if isinstance(one, str) else one for one in executors]
         pools = any(one.travels for one in ready)
         if pools and not prefect:

@@ -52,6 +52,14 @@ def graph(project: Project, cluster: Slurm) -> Project:
     return project
 
 
+@pytest.fixture
+def unbroken(graph: Project, tmp_path: Path) -> dict[str, bytes]:
+    """What a local run of the seven stages leaves."""
+    here = graph.copy(tmp_path / "here")
+    here.gliaflow("repro", "--no-prefect")
+    return here.left()
+
+
 def begun(project: Project) -> list[str]:
     """The stages whose commands began, in that order."""
     with suppress(FileNotFoundError):
@@ -79,11 +87,9 @@ def started(project: Project) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(line, cwd=project.root, env=project.environment, stdout=quiet, stderr=quiet)
 
 
-def test_jobs_leave_the_bytes_of_a_local_run(graph: Project, cluster: Slurm, tmp_path: Path) -> None:
-    here = graph.copy(tmp_path / "here")
-    here.gliaflow("repro", "--no-prefect")
+def test_jobs_leave_the_bytes_of_a_local_run(graph: Project, cluster: Slurm, unbroken: dict[str, bytes]) -> None:
     told = graph.gliaflow(*ON_SLURM, "--no-prefect").stdout
-    assert graph.left() == here.left()
+    assert graph.left() == unbroken
     assert sorted(begun(graph)) == list("abcdefg")
     assert "7 ran" in told
     graph.clean()
@@ -132,16 +138,14 @@ def test_what_slurm_refuses_is_one_line_with_stage_and_key(project: Project, clu
 
 
 def test_a_job_that_somebody_cancels_fails_its_stage_and_the_next_run_ends_well(
-    graph: Project, cluster: Slurm, tmp_path: Path
+    graph: Project, cluster: Slurm, unbroken: dict[str, bytes]
 ) -> None:
-    here = graph.copy(tmp_path / "here")
-    here.gliaflow("repro", "--no-prefect")
     run = started(graph)
     eventually(lambda: begun(graph))
     cluster.ask("scancel", *jobs(cluster))
     assert run.wait(PATIENCE) != 0
     graph.gliaflow(*ON_SLURM, "--no-prefect")
-    assert graph.left() == here.left()
+    assert graph.left() == unbroken
     assert jobs(cluster) == []
 
 
@@ -157,17 +161,15 @@ def test_who_ends_a_run_ends_its_jobs(graph: Project, cluster: Slurm, number: si
 
 
 def test_after_a_kill_the_next_run_takes_jobs_over_and_repeats_nothing(
-    graph: Project, cluster: Slurm, tmp_path: Path
+    graph: Project, cluster: Slurm, unbroken: dict[str, bytes]
 ) -> None:
-    here = graph.copy(tmp_path / "here")
-    here.gliaflow("repro", "--no-prefect")
     run = started(graph)
     eventually(lambda: begun(graph))
     run.kill()
     run.wait()
     ended = graph.gliaflow(*ON_SLURM, "--no-prefect")
     assert "of an earlier run" in ended.stdout
-    assert graph.left() == here.left()
+    assert graph.left() == unbroken
     assert sorted(begun(graph)) == list("abcdefg")
     assert jobs(cluster) == []
 
@@ -202,9 +204,9 @@ def strike(how: str, root: Path, run: "subprocess.Popen[bytes]", cluster: Slurm,
                     return
 
 
-def test_after_any_kill_one_more_run_ends_as_an_unbroken_one(graph: Project, cluster: Slurm, tmp_path: Path) -> None:
-    here = graph.copy(tmp_path / "here")
-    here.gliaflow("repro", "--no-prefect")
+def test_after_any_kill_one_more_run_ends_as_an_unbroken_one(
+    graph: Project, cluster: Slurm, unbroken: dict[str, bytes], tmp_path: Path
+) -> None:
     draw = random.Random(SEED)
     for number in range(KILLS):
         one = graph.copy(tmp_path / f"kill-{number}")
@@ -217,7 +219,7 @@ def test_after_any_kill_one_more_run_ends_as_an_unbroken_one(graph: Project, clu
         else:
             run.wait(PATIENCE)
         one.gliaflow(*ON_SLURM, "--no-prefect")
-        assert one.left() == here.left(), (number, how)
+        assert one.left() == unbroken, (number, how)
         assert jobs(cluster) == [], (number, how)
         if how == "flow":
             assert sorted(begun(one)) == list("abcdefg"), (number, how)

@@ -13,7 +13,8 @@ from tests.support.repos import ROOT, SOURCE
 OURS = "gliaflow"
 FLOORS = (
     "__main__  cli  team  as_dvc  api  experiments  hosts|slurm  flow|workspace|versioning  audit"
-    "  export|lockfiles|page  memo|store|journal  words  machine  relay|turns|signals|terminal|resources  core  errors"
+    "  export|lockfiles|page"
+    "  memo|store|journal  words  machine  relay|turns|signals|terminal|resources|made  core  errors"
 )
 BORROWERS = (  # what is not ours, and the rooms that may import it; of what stands nowhere here, all may
     ("dvc dvc_data dvc_objects scmrepo", "memo words lockfiles store versioning workspace audit experiments as_dvc"),

@@ -80,10 +80,8 @@ def logs(
         listed: List the runs whose lines are kept here, the newest last.
     """
     from gliaflow.journal import reader
-    from gliaflow.journal.folder import folder, journals
 
-    where = folder(repo)
-    every = journals(where) if where else []
+    every = _kept(repo)
     with answer(as_json) as tell:
         if listed:
             found = [reader.seen(path) for path in every]
@@ -117,13 +115,12 @@ def report(
         out: The file that is written.
         browse: Open the page in a browser.
     """
-    from gliaflow.journal.folder import folder, journals
     from gliaflow.page.page import write
 
-    where = folder(repo)
-    path, _ = _chosen(journals(where) if where else [], None, ())
+    every = _kept(repo)
+    path, _ = _chosen(every, None, ())
     if run is not None:
-        meant = [one for one in journals(path.parent) if one.stem.startswith(run)] if run else []
+        meant = [one for one in every if one.stem.startswith(run)] if run else []
         if not meant:
             raise UserError(f"no run is called '{run}'; `gliaflow logs --list` lists the runs")
         path = meant[-1]
@@ -142,10 +139,8 @@ def used(repo: Path, stages: tuple[str, ...], as_json: bool) -> None:
         UserError: no run is kept here, or it has no such stage.
     """
     from gliaflow.journal import reader
-    from gliaflow.journal.folder import folder, journals
 
-    where = folder(repo)
-    path, _ = _chosen(journals(where) if where else [], None, ())
+    path, _ = _chosen(_kept(repo), None, ())
     if unknown := [name for name in stages if name not in reader.names(path)]:
         raise UserError(f"no stage of the run {path.stem} is called {unknown[0]!r}; `gliaflow logs --list` lists runs")
     found = [one for one in reader.seen(path).stages.values() if one.used and one.address in (stages or {one.address})]
@@ -178,6 +173,14 @@ def _table(found: "list[StageRun]") -> Iterator[str]:
     widths = {n: max(len(row[n]) for row in rows) for n in kept}
     for row in rows:
         yield "  ".join(row[n].ljust(widths[n]) if n == 0 else row[n].rjust(widths[n]) for n in kept).rstrip()
+
+
+def _kept(repo: Path) -> list[Path]:
+    """The journals of the repository that the folder lies in, the oldest first."""
+    from gliaflow.journal.folder import folder, journals
+
+    where = folder(repo)
+    return journals(where) if where else []
 
 
 def _chosen(every: list[Path], run: str | None, stages: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:

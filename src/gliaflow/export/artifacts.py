@@ -1,7 +1,6 @@
 """What a run left, as Prefect's artifacts: tables of stages and metrics, and figures."""
 
 import base64
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -12,11 +11,11 @@ from typing import Any
 
 from gliaflow.core.report import StageResult
 from gliaflow.core.settings import human
+from gliaflow.made import FOLDER, TooLarge, bytes_of, cached, listed, md5
 
 PICTURE = ".png"
 FIGURES_SHOWN = 24  # of a run
 FIGURE_BYTES = 1 << 20  # that one may have
-FOLDER = ".dir"  # the end of DVC's hash of a folder
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ def artifacts(
     )
     if metrics:
         yield Artifact("metrics", "table", json.dumps(metrics), "Metrics, and their change since HEAD")
-    made = {path: value for one in results if one.outcome.reproduced for path, value in one.outputs.items()}
-    if shown := [_picture(*one) for one in figures(made, root, cache)]:
+    outputs = {path: value for one in results if one.outcome.reproduced for path, value in one.outputs.items()}
+    if shown := [_picture(*one) for one in figures(outputs, root, cache)]:
         yield Artifact("figures", "markdown", "\n\n".join(shown), "Figures")
 
 
@@ -63,34 +62,20 @@ def _files(path: str, value: str, root: Path, cache: Path | None) -> Iterator[tu
     if not value.endswith(FOLDER):
         yield path, value
         return
-    listing = _cached(value, cache)
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        text = listing.read_bytes() if listing else b""
-        for entry in json.loads(text):
-            yield f"{path}/{entry['relpath']}", str(entry["md5"])
+    inside = listed(cache, value)
+    if inside is not None:
+        yield from ((f"{path}/{name}", hash_of) for name, hash_of in inside.items())
         return
     for file in sorted((root / path).rglob(f"*{PICTURE}")):  # an output that DVC does not cache
         with suppress(OSError):
             if file.stat().st_size <= FIGURE_BYTES:
-                yield file.relative_to(root).as_posix(), _md5(file.read_bytes())
+                yield file.relative_to(root).as_posix(), md5(file.read_bytes())
 
 
 def _bytes(path: Path, value: str, cache: Path | None) -> bytes | None:
-    for file in (_cached(value, cache), path):
-        with suppress(OSError):
-            if file and file.stat().st_size <= FIGURE_BYTES:
-                data = file.read_bytes()
-                if _md5(data) == value:
-                    return data
+    with suppress(TooLarge):
+        return bytes_of((cached(cache, value), path), value, FIGURE_BYTES)
     return None
-
-
-def _cached(value: str, cache: Path | None) -> Path | None:
-    return cache / value[:2] / value[2:] if cache else None
-
-
-def _md5(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _stage(result: StageResult, measured: bool) -> dict[str, Any]:

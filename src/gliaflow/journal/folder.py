@@ -18,9 +18,14 @@ MOST_BYTES = 1 << 30  # of all journals of a repository
 
 def folder(root: Path) -> Path | None:
     """The folder of the journals of the DVC repository that `root` lies in; None if it lies in none."""
+    here = top(root)
+    return here / BELOW if here else None
+
+
+def top(root: Path) -> Path | None:
+    """The top of the DVC repository that `root` lies in; None if it lies in none."""
     root = root.absolute()
-    top = next((one for one in (root, *root.parents) if (one / ".dvc").is_dir()), None)
-    return top / BELOW if top else None
+    return next((one for one in (root, *root.parents) if (one / ".dvc").is_dir()), None)
 
 
 def journals(where: Path) -> list[Path]:

@@ -85,8 +85,7 @@ class LocalExecutor:
         assert commands
         assert isinstance(lease, SlotLease)
         terminal = partial(self._terminal, task.stage.address) if self._terminal else None
-        defaults = UNBUFFERED if "OMP_WAIT_POLICY" in commands.env else UNBUFFERED | SPIN_BRIEFLY
-        environment = {**defaults, **commands.env, **(PAGERS if terminal else {}), **lease.environment}
+        environment = {**defaults(commands.env), **commands.env, **(PAGERS if terminal else {}), **lease.environment}
         reads = STDIN if self._stdin and may_be_read(STDIN) else None
         keep = lease.descriptors
         lines = [[*commands.prefix, *line] for line in commands.arguments]
@@ -150,6 +149,11 @@ class LocalRun:
     def close(self) -> None:
         """Let the warden end whatever still runs."""
         self._process.close()
+
+
+def defaults(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a stage has in its environment that has no say of its own in it."""
+    return dict(UNBUFFERED) if "OMP_WAIT_POLICY" in environment else UNBUFFERED | SPIN_BRIEFLY
 
 
 def judged(ended: Exit, task: Task, place: int, last: Iterable[str], kills: int | None = None) -> Ended:

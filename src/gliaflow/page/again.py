@@ -1,11 +1,11 @@
 """What a run was made of, on its page, and how to get the same again."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from gliaflow.page.facts import RunFacts
-from gliaflow.page.markup import Child, number, prose, size, tag
+from gliaflow.page.markup import Child, number, prose, rows_of, size, tag
 
 NAMED = ("gliaflow", "dvc", "prefect")  # packages that are named before all others
 REQUIREMENTS = (
@@ -82,20 +82,9 @@ def _packages(packages: Mapping[object, object]) -> list[Element]:
     return [_folded(title, ("package", "version"), rows)] if rows else []
 
 
-def _folded(title: str, columns: Iterable[str], rows: Sequence[tuple[str, ...]]) -> Element:
-    names = list(columns)
-    head = tag("tr", [tag("th", name, scope="col") for name in names])
-    body = [
-        tag(
-            "tr",
-            tag("th", row[0], scope="row"),
-            [tag("td", tag("code", cell), data_label=name) for name, cell in zip(names[1:], row[1:], strict=True)],
-        )
-        for row in rows[:MOST_OUTPUTS]
-    ]
+def _folded(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Element:
     more = tag("p", f"and {len(rows) - MOST_OUTPUTS} more", class_="note") if rows[MOST_OUTPUTS:] else None
-    shown = tag("table", tag("thead", head), tag("tbody", body), class_="cards dense")
-    return tag("details", tag("summary", title), tag("div", shown, class_="wide"), more)
+    return tag("details", tag("summary", title), rows_of(columns, rows[:MOST_OUTPUTS], class_="cards dense"), more)
 
 
 def again(run: RunFacts) -> list[Element]:

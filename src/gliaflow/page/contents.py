@@ -1,15 +1,13 @@
-"""What stages made, read again by the hashes that the journal holds: from DVC's cache, or where it lay."""
+"""The files that the stages of a run made, by the hashes that its journal holds."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from gliaflow.core.report import Output
+from gliaflow.made import FOLDER, TooLarge, bytes_of, cached, listed
 from gliaflow.page.facts import RunFacts, StageFacts
 
-FOLDER = ".dir"
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml"}
 PICTURES |= {".gif": "image/gif", ".webp": "image/webp"}
 BEGINNINGS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"RIFF": "image/webp"}
@@ -45,44 +43,29 @@ def files(run: RunFacts) -> Iterator[Made]:
                 yield Made(stage, output, output.path, output.hash)
 
 
-def read(run: RunFacts, made: Made, most: int) -> bytes | str:
+def read(run: RunFacts, one: Made, most: int) -> bytes | str:
     """The bytes of a file, as they were in the run; or why not, as a phrase."""
-    if not made.hash:
+    if not one.hash:
         return UNKNOWN
-    for path in filter(None, (_cached(run, made.hash), run.root / made.path)):
-        try:
-            if not path.is_file():  # such as a pipe, which would be waited for
-                continue
-            if path.stat().st_size > most:
-                return "it is too large for this page"
-            data = path.read_bytes()
-        except (OSError, ValueError):
-            continue
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() == made.hash:
-            return data
-    return GONE
+    try:
+        found = bytes_of((cached(run.cache, one.hash), run.root / one.path), one.hash, most)
+    except TooLarge:
+        return "it is too large for this page"
+    return GONE if found is None else found
 
 
-def picture_type(made: Made, data: bytes) -> str:
+def picture_type(one: Made, data: bytes) -> str:
     """The type of a picture, as its first bytes tell it; nothing if they are not those of its name."""
-    told = PICTURES[made.suffix]
+    told = PICTURES[one.suffix]
     if told == "image/svg+xml":
         return told if b"<svg" in data[:4096] else ""
     return told if any(data.startswith(start) and kind == told for start, kind in BEGINNINGS.items()) else ""
 
 
-def _cached(run: RunFacts, hash: str) -> Path | None:
-    return run.cache / hash[:2] / hash[2:] if run.cache else None
-
-
 def _in_folder(run: RunFacts, stage: StageFacts, output: Output) -> Iterator[Made]:
     """The files of a folder, which stand in a file of the cache that has its hash."""
-    listing = _cached(run, output.hash)
-    try:
-        found = json.loads(listing.read_bytes()) if listing else None
-        for one in found or ():
-            yield Made(stage, output, f"{output.path}/{one['relpath']}", str(one["md5"]))
-    except (OSError, ValueError, TypeError, KeyError):
-        found = None
-    if found is None:
+    inside = listed(run.cache, output.hash)
+    if inside is None:
         yield Made(stage, output, output.path, "")
+    else:
+        yield from (Made(stage, output, f"{output.path}/{name}", hash_of) for name, hash_of in inside.items())

@@ -1,7 +1,7 @@
 """Elements of a page, and how numbers and times look in it. What is text in them is escaped when they are written."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 from xml.etree.ElementTree import Element, tostring
@@ -53,6 +53,21 @@ def written(element: Element) -> str:
     return tostring(element, encoding="unicode", method="html")
 
 
+def rows_of(columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", class_: str = "cards") -> Element:
+    """A table of texts that may be scrolled in its own box; each row has its name first."""
+    head = tag("tr", [tag("th", name, scope="col") for name in columns])
+    body = [
+        tag(
+            "tr",
+            tag("th", row[0], scope="row"),
+            [tag("td", tag("code", cell), data_label=name) for name, cell in zip(columns[1:], row[1:], strict=True)],
+        )
+        for row in rows
+    ]
+    above = tag("caption", caption) if caption else None
+    return tag("div", tag("table", above, tag("thead", head), tag("tbody", body), class_=class_), class_="wide")
+
+
 def duration(seconds: float) -> str:
     """`0.31 s`, `12.5 s`, `3 min 05 s` or `2 h 07 min`."""
     if seconds < 1:
@@ -73,9 +88,7 @@ def moment(when: float) -> str:
 
 def size(bytes: int | None) -> str:
     """Bytes for a person; nothing if they are not known."""
-    if bytes is None:
-        return ""
-    return f"{bytes} B" if bytes < 1024 else human(bytes)
+    return "" if bytes is None else human(bytes)
 
 
 def number(many: int, what: str) -> str:

@@ -8,7 +8,7 @@ from gliaflow.page.critical import Step, share
 from gliaflow.page.drawing.looks import counts, look
 from gliaflow.page.drawing.timeline import all_slots, slots
 from gliaflow.page.facts import RunFacts, StageFacts
-from gliaflow.page.markup import duration, number, put, size, tag, written
+from gliaflow.page.markup import duration, number, put, rows_of, size, tag, written
 
 MOST_ROWS = 600  # of the table
 MOST_LETTERS = 4000  # of a command or a value
@@ -239,20 +239,8 @@ def _about(run: RunFacts, one: StageFacts, places: Mapping[str, str]) -> Element
     return made
 
 
-def _list(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Element]:
-    if not rows:
-        return []
-    head = tag("tr", [tag("th", name, scope="col") for name in columns])
-    body = [
-        tag(
-            "tr",
-            tag("th", row[0], scope="row"),
-            [tag("td", tag("code", cell), data_label=name) for name, cell in zip(columns[1:], row[1:], strict=True)],
-        )
-        for row in rows
-    ]
-    shown = tag("table", tag("caption", title), tag("thead", head), tag("tbody", body), class_="cards")
-    return [tag("div", shown, class_="wide")]
+def _list(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Element | None:
+    return rows_of(columns, rows, title) if rows else None
 
 
 def _value(value: object) -> str:

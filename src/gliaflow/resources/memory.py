@@ -15,6 +15,7 @@ import psutil
 
 PREFIX = "memory-"
 WHOLE = "memory"  # the lock of whoever looks
+FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
@@ -41,6 +42,22 @@ def _limits() -> Iterator[int]:
                     break
 
 
+def open_for_all(path: Path) -> int:
+    """Open a file that all users of this machine may write, made if it is not there."""
+    try:
+        return os.open(path, FLAGS)  # not with O_CREAT: a sticky folder would refuse another user's file
+    except FileNotFoundError:
+        return made_for_all(path)
+
+
+def made_for_all(path: Path, more: int = 0) -> int:
+    """Make and open such a file; `more` are flags beside those of any."""
+    descriptor = os.open(path, FLAGS | os.O_CREAT | more, 0o666)
+    with contextlib.suppress(PermissionError):
+        os.fchmod(descriptor, 0o666)
+    return descriptor
+
+
 class Memory:
     """Memory to hold, `total` bytes of it, with the files of its holders in `folder`."""
 
@@ -54,9 +71,7 @@ class Memory:
             if sum(held for _, held in self._held()) + size > self.total:
                 return None
             path = self._folder / f"{PREFIX}{uuid.uuid4().hex}-{size}"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-            with contextlib.suppress(PermissionError):
-                os.fchmod(descriptor, 0o666)
+            descriptor = made_for_all(path, os.O_EXCL)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return descriptor
 
@@ -70,7 +85,7 @@ class Memory:
         for path in sorted(self._folder.glob(f"{PREFIX}*")):
             size = path.name.rpartition("-")[2]
             try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                descriptor = os.open(path, FLAGS)
             except OSError:  # it has just been removed, or is nobody's file
                 continue
             try:
@@ -86,14 +101,7 @@ class Memory:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        path = self._folder / WHOLE
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            descriptor = os.open(path, flags)
-        except FileNotFoundError:
-            descriptor = os.open(path, flags | os.O_CREAT, 0o666)
-            with contextlib.suppress(PermissionError):
-                os.fchmod(descriptor, 0o666)
+        descriptor = open_for_all(self._folder / WHOLE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from gliaflow.core.settings import Settings, human
-from gliaflow.resources.memory import Memory, total_memory
+from gliaflow.resources.memory import Memory, open_for_all, total_memory
 
 FOLDER = "GLIAFLOW_SLOTS"  # names the folder of the locks, for flows that must not share this machine's
 THREADS = (
@@ -155,7 +155,7 @@ class Slots:
 
     def _holder(self, name: str) -> Holder | str:
         """Who holds a slot: nobody, as "", or what can be known."""
-        descriptor = _open(self._folder / name)
+        descriptor = open_for_all(self._folder / name)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -166,7 +166,7 @@ class Slots:
             os.close(descriptor)
 
     def _lock(self, name: str) -> int | None:
-        descriptor = _open(self._folder / name)
+        descriptor = open_for_all(self._folder / name)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -225,17 +225,6 @@ def _started(pid: int) -> str:
         return str(psutil.Process(pid).create_time())
     except (psutil.Error, ValueError, TypeError):
         return ""
-
-
-def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        return os.open(path, flags)  # not with O_CREAT: a sticky folder would refuse another user's file
-    except FileNotFoundError:
-        descriptor = os.open(path, flags | os.O_CREAT, 0o666)
-        with contextlib.suppress(PermissionError):
-            os.fchmod(descriptor, 0o666)
-        return descriptor
 
 
 def usable_cpus() -> int:

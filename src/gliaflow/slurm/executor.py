@@ -13,7 +13,8 @@ from pathlib import Path
 from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Lease, NotYet, Task
 from gliaflow.errors import UserError
-from gliaflow.machine.local import SPIN_BRIEFLY, UNBUFFERED
+from gliaflow.journal.folder import top
+from gliaflow.machine.local import defaults
 from gliaflow.resources.slots import THREADS
 from gliaflow.slurm import commands
 from gliaflow.slurm.cluster import Cluster
@@ -33,10 +34,10 @@ class _Left:
     alive: bool
 
 
-class _Place:
-    """One of the jobs that may be submitted at once."""
+class _Permit:
+    """To have a job, one of as many as may be submitted at once."""
 
-    def __init__(self, taken: set["_Place"]) -> None:
+    def __init__(self, taken: set["_Permit"]) -> None:
         self._taken = taken
         taken.add(self)
 
@@ -51,13 +52,15 @@ class SlurmExecutor:
     travels = False
 
     def __init__(self, name: str = "") -> None:
-        root = _root()
+        root = top(Path())
+        if not root:
+            raise UserError("you are not inside of a DVC repository; `dvc init` makes one")
         self.profile: Profile = read_profile(root, name)
         self.ahead = self.profile.jobs or sys.maxsize
         run = uuid.uuid4().hex[:8]
         self._kept = Kept(root, run)
         self._cluster = Cluster([NAME.format(run=run)])
-        self._taken = set[_Place]()
+        self._taken = set[_Permit]()
         self._bad = dict[str, set[str]]()  # nodes on which a stage was lost
         self._left = dict[str, list[_Left]]()
         self._adopted = dict[str, Place]()
@@ -102,10 +105,10 @@ class SlurmExecutor:
         return stage.settings.retries + 1
 
     def reserve(self, stage: Stage) -> Lease | None:  # noqa: ARG002 - the cluster has slots of its own
-        """One of the jobs that may be submitted at once."""
+        """The permit to submit a job, if there are not too many by now."""
         if self.profile.jobs and len(self._taken) >= self.profile.jobs:
             return None
-        return _Place(self._taken)
+        return _Permit(self._taken)
 
     def holders(self, stage: Stage) -> str:  # noqa: ARG002
         """Nothing: that the profile allows so many jobs at once anybody expects."""
@@ -180,14 +183,5 @@ def environment(task: Task) -> dict[str, str]:
     """What the stage's environment has beside that which Slurm passes on from this process."""
     assert task.prepared.commands
     env, threads = task.prepared.commands.env, task.stage.settings.threads
-    found = dict(UNBUFFERED) if "OMP_WAIT_POLICY" in env else UNBUFFERED | SPIN_BRIEFLY
-    found |= {name: text for name, text in env.items() if os.environ.get(name) != text}
+    found = defaults(env) | {name: text for name, text in env.items() if os.environ.get(name) != text}
     return found | (dict.fromkeys(THREADS, str(threads)) if threads else {})
-
-
-def _root() -> Path:
-    here = Path.cwd()
-    found = next((one for one in (here, *here.parents) if (one / ".dvc").is_dir()), None)
-    if not found:
-        raise UserError("you are not inside of a DVC repository; `dvc init` makes one")
-    return found

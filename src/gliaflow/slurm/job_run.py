@@ -135,7 +135,10 @@ class JobRun:
                 told = True
                 reason = f" ({seen.reason})" if seen and seen.reason not in ("None", "") else ""
                 listener.hear(Message(f"{address} waits in the queue as job {self._id}{reason}"))
-            self._stop.wait(LOOK_SECONDS) if not stopped else time.sleep(LOOK_SECONDS)
+            if stopped:
+                time.sleep(LOOK_SECONDS)
+            else:
+                self._stop.wait(LOOK_SECONDS)
 
     def _heard(self, listener: Listener) -> Callable[[str, bool], None]:
         def on_line(text: str, whole: bool) -> None:

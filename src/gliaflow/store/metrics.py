@@ -72,9 +72,7 @@ def changes(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "file": one["file"],
             "metric": one["metric"],
             "value": text(one["value"]),
-            "since HEAD": _change(
-                {one["metric"]: one["before"]} if "before" in one else {}, one["metric"], one["value"]
-            ),
+            "since HEAD": _change(one, "before", one["value"]),
         }
         for one in found
     ]

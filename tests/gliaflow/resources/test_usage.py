@@ -12,38 +12,32 @@ from gliaflow.resources import usage
 from gliaflow.resources.usage import Meter, descendants
 
 
-def test_it_looks_seldom_and_never_for_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, looks = [100.0], list[float]()
+def looks(monkeypatch: pytest.MonkeyPatch, took: float, until: float) -> list[float]:
+    """When a meter looks that begins at 0, if each look takes so many seconds."""
+    now, found = [0.0], list[float]()
 
-    def slow(_: int) -> list[int]:
-        looks.append(now[0])
-        now[0] += 0.5
+    def look(_: int) -> list[int]:
+        found.append(now[0])
+        now[0] += took
         return []
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(usage, "descendants", slow)
+    monkeypatch.setattr(usage, "descendants", look)
     meter = Meter()
-    while now[0] < 200:
+    while now[0] < until:
         meter.look()
-        now[0] += max(meter.due, 0.001)
-    assert looks[0] == pytest.approx(100.1)
-    assert 0.5 * len(looks) <= 0.03 * 100
+        now[0] += max(meter.due, 1e-6)
+    return found
+
+
+def test_it_looks_seldom_and_never_for_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = looks(monkeypatch, took=0.5, until=100)
+    assert found[0] == pytest.approx(0.1)
+    assert 0.5 * len(found) <= 0.03 * 100
 
 
 def test_quick_looks_come_twice_as_late_each_time_up_to_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, looks = [0.0], list[float]()
-
-    def quick(_: int) -> list[int]:
-        looks.append(now[0])
-        return []
-
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(usage, "descendants", quick)
-    meter = Meter()
-    while now[0] < 4:
-        meter.look()
-        now[0] += max(meter.due, 1e-6)
-    assert looks == pytest.approx([0.1, 0.3, 0.7, 1.5, 2.5, 3.5], abs=0.01)
+    assert looks(monkeypatch, took=0, until=4) == pytest.approx([0.1, 0.3, 0.7, 1.5, 2.5, 3.5], abs=0.01)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not tell")
