@@ -5,13 +5,16 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import entry_points
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gliaflow.core import explain
 from gliaflow.core.explain import Forecast
 from gliaflow.core.graph import Graph
+from gliaflow.core.job import shows
 from gliaflow.core.options import Options, Part
 from gliaflow.core.ports import Executor, Listener
 from gliaflow.core.report import Measured, Message, Outcome, Report, RunBegan, StageResult, Summary
@@ -19,7 +22,7 @@ from gliaflow.core.scheduler import Scheduler
 from gliaflow.errors import GliaflowError, Interrupted, TransientError, UserError, told
 from gliaflow.export.configured import THIS_MACHINE, Server, configured
 from gliaflow.export.keeping import Several, kept
-from gliaflow.journal.folder import folder, home
+from gliaflow.journal.folder import folder, home, top
 from gliaflow.journal.seconds import last
 from gliaflow.machine.local import LocalExecutor
 from gliaflow.machine.retry import retry
@@ -94,6 +97,7 @@ def status(
     targets: Iterable[str] | str = (),
     *,
     options: Options = Options(),  # noqa: B008
+    executors: Sequence[Executor | str] = (),
 ) -> list[Forecast]:
     """What each stage would come to, and why; changes nothing and asks no remote.
 
@@ -101,6 +105,7 @@ def status(
         root: The folder to look in, as `dvc --cd`.
         targets: Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
         options: The flags of `dvc repro`.
+        executors: As those of `reproduce`; one that submits scripts tells which.
 
     Returns:
         A forecast for each stage, in DVC's order.
@@ -110,7 +115,7 @@ def status(
         NotReproduced: a stage cannot be looked at.
     """
     with dvc_errors():
-        return foresee(root, targets, options)
+        return foresee(root, targets, options, executors)
 
 
 def run(
@@ -134,8 +139,8 @@ def run(
     if audit and fallback:
         raise UserError("--audit does not go with --fallback, which runs stages through dvc; leave one of them out")
     flag = next((f"--{one}" for one in executors if one in FLAGGED), "--executor")
-    if executors and (fallback or options.no_commit or options.interactive):
-        raise UserError(f"{flag} does not go with --fallback, --no-commit or --interactive; leave one of them out")
+    if executors and (fallback or options.interactive):
+        raise UserError(f"{flag} does not go with --fallback or --interactive; leave one of them out")
     with Relay([listener] if listener else []) as relay, _opened(root, options, relay, fallback, part) as workspace:
         asked = [targets] if isinstance(targets, str) else list(targets)
         graph = workspace.plan(asked)
@@ -143,6 +148,8 @@ def run(
             raise UserError(f"{flag} asks nobody: unset core.interactive in DVC's config")
         ready = [_executor(one) if isinstance(one, str) else one for one in executors]
         pools = any(one.travels for one in ready)
+        if pools and options.no_commit:
+            raise UserError(f"{flag} does not go with --no-commit: what other hosts make comes through caches")
         if pools and not prefect:
             raise UserError("stages are sent to other hosts through Prefect; leave --no-prefect out")
         alone = workspace.options.serial or graph.is_chain or (jobs or usable_cpus()) == 1
@@ -210,11 +217,15 @@ def _server(own: Path, say: Say, live: bool) -> Iterator[tuple[str, Server] | No
         yield THIS_MACHINE, Server(url)
 
 
-def foresee(root: Path | str, targets: Iterable[str] | str, options: Options) -> list[Forecast]:
+def foresee(
+    root: Path | str, targets: Iterable[str] | str, options: Options, executors: Sequence[Executor | str] = ()
+) -> list[Forecast]:
     """As `status`, with DVC's own errors where a dvc.yaml is broken."""
     options = replace(options, dry=True)
     with Relay([]) as relay, _opened(root, options, relay, fallback=False) as workspace:
-        return explain.forecast(workspace, workspace.plan([targets] if isinstance(targets, str) else list(targets)))
+        graph = workspace.plan([targets] if isinstance(targets, str) else list(targets))
+        ready = [_executor(one) if isinstance(one, str) else one for one in executors]
+        return explain.forecast(workspace, graph, partial(shows, ready))
 
 
 def _all_unchanged(graph: Graph) -> Report:
@@ -292,11 +303,32 @@ def check(
             return declare(repo, asked)
 
 
+def default_executors(root: Path | str = ".") -> list[str]:
+    """The executors that `gliaflow repro` uses without being told to: those that a profile makes the default.
+
+    Raises:
+        BadInput: the profile is wrong.
+    """
+    found = top(Path(root))
+    if not found or not (found / ".gliaflow").is_dir():  # what is below takes a moment to be imported
+        return []
+    from gliaflow.slurm.site.profile import read_profile
+
+    return ["slurm"] if read_profile(found).default else []
+
+
 def _executor(name: str) -> Executor:
+    """An executor by the name of its entry point: `slurm`, or with the name of a profile, `slurm:gpu`."""
     found = {point.name: point for point in entry_points(group=EXECUTORS)}
-    if name not in found:
-        raise UserError(f"there is no executor '{name}'; there are: {', '.join(sorted(found)) or 'none'}")
-    return cast(Callable[[], Executor], found[name].load())()
+    entry, colon, profile = name.partition(":")
+    if entry not in found:
+        raise UserError(f"there is no executor '{entry}'; there are: {', '.join(sorted(found)) or 'none'}")
+    made = cast(Callable[..., Executor], found[entry].load())
+    if not colon:
+        return made()
+    if not signature(made).parameters:
+        raise UserError(f"the executor '{entry}' has no profiles; leave :{profile} out")
+    return made(profile)
 
 
 def _in_a_flow() -> bool:

@@ -18,8 +18,8 @@ SIGNATURES = {
     "reproduce": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, options: Options = Options(),"
     " jobs: int | None = None, executors: Sequence[Executor | str] = (), listener: Listener | None = None,"
     " fallback: bool = False, prefect: bool = True, live: bool = False, audit: bool = False) -> Report",
-    "status": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, options: Options = Options())"
-    " -> list[Forecast]",
+    "status": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, options: Options = Options(),"
+    " executors: Sequence[Executor | str] = ()) -> list[Forecast]",
     "check": "(root: Path | str = '.', targets: Iterable[str] | str = (), *, fix: bool = False,"
     " say: Callable[[str], None] | None = None) -> dict[str, tuple[str, ...]]",
     "sweep": "(root: Path | str = '.', params: Sequence[str] = (), targets: Iterable[str] | str = (), *,"

@@ -6,12 +6,13 @@ Debian's packages bring the programs. They run as root alone: `slurmd` must beco
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ class Slurm:
     folder: Path
     conf: Path
     node: str
+    daemons: dict[str, ExitStack] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -40,19 +42,17 @@ class Slurm:
         known = {**os.environ, **self.environment}
         return subprocess.run(line, env=known, capture_output=True, text=True, check=True).stdout.strip()
 
-    @contextmanager
-    def controller(self) -> Iterator[None]:
-        """`slurmctld`, for as long as the block."""
-        line = [installed("slurmctld", SBIN), "-D", "-f", str(self.conf)]
-        with running(line, self.folder / "slurmctld.out", self._answers):
-            yield
+    def start(self, name: str) -> None:
+        """Start `slurmctld` or `slurmd`."""
+        up, end = (self._answers, signal.SIGTERM) if name == "slurmctld" else (self._idle, signal.SIGKILL)
+        line = [installed(name, SBIN), "-D", "-f", str(self.conf)]
+        stack = ExitStack()
+        stack.enter_context(running(line, self.folder / f"{name}.out", up, end))
+        self.daemons[name] = stack
 
-    @contextmanager
-    def daemon(self) -> Iterator[None]:
-        """`slurmd`, for as long as the block; jobs outlive it."""
-        line = [installed("slurmd", SBIN), "-D", "-f", str(self.conf)]
-        with running(line, self.folder / "slurmd.out", self._idle):
-            yield
+    def end(self, name: str) -> None:
+        """End `slurmctld`, which keeps its state, or kill `slurmd`, whose jobs go on."""
+        self.daemons.pop(name).close()
 
     def _answers(self) -> bool:
         line = ["scontrol", "ping"]
@@ -81,13 +81,16 @@ def slurm(folder: Path, **settings: object) -> Iterator[Slurm]:
         )
         for name in ("state", "spool"):
             (place / name).mkdir()
-        stack.enter_context(found.controller())
-        stack.enter_context(found.daemon())
         try:
+            for name in ("slurmctld", "slurmd"):
+                found.start(name)
             yield found
         finally:
+            for name in list(found.daemons):
+                found.end(name)
             for name in ("slurmctld.out", "slurmd.out"):
-                shutil.copy(place / name, folder / name)
+                with suppress(FileNotFoundError):
+                    shutil.copy(place / name, folder / name)
 
 
 def _conf(found: Slurm, place: Path) -> dict[str, object]:

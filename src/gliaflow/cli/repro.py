@@ -1,7 +1,7 @@
 """`gliaflow repro`, `gliaflow status` and `gliaflow check`."""
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,7 +76,7 @@ def repro(
     *targets: str,
     jobs: Annotated[int | None, Parameter(alias="-j")] = None,
     pools: Switch = False,
-    slurm: Switch = False,
+    slurm: Annotated[bool | None, Parameter(negative="--no-slurm", show_default=False)] = None,
     executor: Many = (),
     prefect: Annotated[bool, Parameter(negative="--no-prefect", show_default=False)] = True,
     live: Switch = False,
@@ -96,7 +96,7 @@ def repro(
         targets: Stages, or paths of dvc.yaml or .dvc files; dvc.yaml by default.
         jobs: How many CPUs stages may reserve at once; all by default.
         pools: Send stages whose `meta` names a pool to the hosts of that work pool; as --executor pools.
-        slurm: Run stages as jobs of a Slurm cluster; as --executor slurm.
+        slurm: Run stages as jobs of a Slurm cluster; as --executor slurm, or slurm:NAME by a profile of that name.
         executor: Run stages on what a package brings under this name, if it accepts them; may be repeated.
         prefect: Tell the configured Prefect server of the run, which is the default; `gliaflow ui` shows it anyway.
         live: Start the Prefect server of this machine first, and show the run there from its beginning.
@@ -109,8 +109,13 @@ def repro(
     if quiet and verbose:
         raise UserError("--quiet and --verbose contradict each other; leave one of them out")
     options = flags.options()
+    if slurm is None:
+        from gliaflow.api import default_executors
+
+        executor = (*executor, *default_executors(repo))
+    chosen = list(dict.fromkeys([*([POOLS] if pools else []), *([SLURM] if slurm else []), *executor]))
     if options.dry and not fallback:
-        _foresee(repo, targets, options, as_json, quiet)
+        _foresee(repo, targets, options, as_json, quiet, chosen)
         return
     with answer(as_json) as tell:
         from gliaflow import api
@@ -125,7 +130,7 @@ def repro(
                 targets,
                 options=options,
                 jobs=jobs,
-                executors=list(dict.fromkeys([*([POOLS] if pools else []), *([SLURM] if slurm else []), *executor])),
+                executors=chosen,
                 listener=screen,
                 fallback=fallback,
                 prefect=prefect,
@@ -187,13 +192,20 @@ def check(*targets: str, fix: Switch = False, repo: Folder = Path(), as_json: Js
         raise NotDeclared(found)
 
 
-def _foresee(root: Path, targets: Iterable[str], options: Options, as_json: bool, quiet: bool = False) -> None:
+def _foresee(
+    root: Path,
+    targets: Iterable[str],
+    options: Options,
+    as_json: bool,
+    quiet: bool = False,
+    executors: Sequence[str] = (),
+) -> None:
     """Tell what each stage would come to; `quiet` only looks for what is wrong."""
     from gliaflow import api
 
     with answer(as_json) as tell:
-        found = api.status(root, targets, options=options)
-        tell([_forecast(one) for one in found], [] if quiet else map(str, found))
+        found = api.status(root, targets, options=options, executors=executors)
+        tell([_forecast(one) for one in found], [] if quiet else _told(found))
         if quiet:
             return
         if options.pull and any(one.outcome is Outcome.RUN for one in found):
@@ -202,10 +214,19 @@ def _foresee(root: Path, targets: Iterable[str], options: Options, as_json: bool
             print("after a failure nothing new starts; --keep-going runs all that does not depend on what failed")
 
 
+def _told(found: "list[Forecast]") -> Iterator[str]:
+    """For a person: a line for each stage, and below it what would be submitted."""
+    for one in found:
+        yield str(one)
+        if one.script:
+            yield one.script
+
+
 def _forecast(one: "Forecast") -> dict[str, object]:
     """For a program."""
-    doubt = {} if one.certain else {"certain": False}
-    return {"stage": one.address, "outcome": one.outcome.name.lower(), **doubt, "why": one.why}
+    doubt: dict[str, object] = {} if one.certain else {"certain": False}
+    script = {"script": one.script} if one.script else {}
+    return {"stage": one.address, "outcome": one.outcome.name.lower(), **doubt, "why": one.why, **script}
 
 
 def _report(report: Report) -> dict[str, object]:

@@ -1,15 +1,16 @@
 """Why a stage runs, in words; and without running anything, what each stage would come to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from gliaflow.core.graph import Graph
+from gliaflow.core.graph import Graph, Stage
 from gliaflow.core.ports import Foreseen, NotMade, Workspace
 from gliaflow.core.report import Change, Outcome, StageResult
 from gliaflow.core.settings import human
 from gliaflow.errors import NotReproduced, one_line
 
 ABSENT = object()
+Shows = Callable[[Stage, str], str]
 LONG_SECONDS = 10.0  # of a stage whose use of what it asked for is worth a word
 NEARLY, FAR_LESS = 0.9, 0.25  # of what was asked for
 SHOWN = 4  # changes of one stage
@@ -49,6 +50,8 @@ class Forecast:
     """
     missing: bool = False
     """Whether it fails since its own data is not there."""
+    script: str = ""
+    """What an executor would submit for it, where one tells, and the stage may have to run."""
 
     def __str__(self) -> str:
         """As a line: `lgg-train: to run: lgg.train.epochs 12 → 20`."""
@@ -110,8 +113,10 @@ def _value(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def forecast(workspace: Workspace, graph: Graph) -> list[Forecast]:
+def forecast(workspace: Workspace, graph: Graph, shows: Shows = lambda _, __: "") -> list[Forecast]:
     """What each stage of the graph would come to, and why, in DVC's order; changes nothing.
+
+    `shows` tells what would be submitted for a stage that runs in a folder.
 
     Raises:
         NotReproduced: a stage cannot be looked at.
@@ -135,7 +140,8 @@ def forecast(workspace: Workspace, graph: Graph) -> list[Forecast]:
         else:
             makers = dict.fromkeys(found[made[path]] for path in sorted(seen.open))
             one = _of_stage(address, seen, makers, reproduced, any(map(_writes, found.values())))
-            found[address] = _doubted(one, map(found.__getitem__, stage.upstreams))
+            one = _doubted(one, map(found.__getitem__, stage.upstreams))
+            found[address] = replace(one, script=shows(stage, seen.cwd)) if one.outcome is Outcome.RUN else one
             coming |= seen.coming
             made |= dict.fromkeys(seen.coming, address)
         downstreams = set(graph.downstreams[address]) if workspace.options.force_downstream else set()

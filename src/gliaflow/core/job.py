@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
@@ -121,6 +121,12 @@ def keeps(executor: Executor, task: Task) -> bool:
     """
     asks = getattr(executor, "keeps", None)  # few have it
     return bool(asks and asks(task))
+
+
+def shows(executors: Sequence[Executor], stage: Stage, cwd: str) -> str:
+    """What would be submitted for a stage that runs in the folder `cwd`; nothing where its executor submits nothing."""
+    tells = getattr(next((one for one in executors if one.accepts(stage)), None), "shows", None)
+    return str(tells(stage, cwd)) if tells else ""
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,8 @@ class Foreseen:
     """What the stage would fail with."""
     open: frozenset[str] = frozenset()
     """The paths of outputs that the stage reads and nobody knows yet."""
+    cwd: str = ""
+    """The folder that its commands would run in, if they may have to."""
     coming: Mapping[str, object] = field(default_factory=dict)
     """What will lie at the outputs, by path, where that is not what lies there now: hash and size, or a `Coming`."""
 

@@ -13,15 +13,17 @@ from pathlib import Path
 from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Lease, NotYet, Task
 from gliaflow.errors import UserError
-from gliaflow.journal.folder import top
+from gliaflow.journal.folder import folder, top
+from gliaflow.journal.seconds import last
 from gliaflow.machine.local import defaults
 from gliaflow.resources.slots import THREADS
-from gliaflow.slurm import commands
-from gliaflow.slurm.cluster import Cluster
 from gliaflow.slurm.job_run import JobRun
-from gliaflow.slurm.kept import NAME, SCRIPT, Kept, Place, Whose
-from gliaflow.slurm.profile import Profile, read_profile
-from gliaflow.slurm.script import script
+from gliaflow.slurm.kept import NAME, Kept, Place, Whose
+from gliaflow.slurm.packs import Packs
+from gliaflow.slurm.site import commands
+from gliaflow.slurm.site.cluster import Cluster
+from gliaflow.slurm.site.profile import Profile, read_profile
+from gliaflow.slurm.site.script import limit, script, wanted
 from gliaflow.slurm.wrapper import WORK, Work, replace
 
 
@@ -56,10 +58,13 @@ class SlurmExecutor:
         if not root:
             raise UserError("you are not inside of a DVC repository; `dvc init` makes one")
         self.profile: Profile = read_profile(root, name)
-        self.ahead = self.profile.jobs or sys.maxsize
+        self._most = sys.maxsize if self.profile.pack else self.profile.jobs or sys.maxsize  # stages at once
+        self.ahead = self._most
         run = uuid.uuid4().hex[:8]
         self._kept = Kept(root, run)
         self._cluster = Cluster([NAME.format(run=run)])
+        where = folder(Path())
+        self._packs = Packs(self.profile, last(where) if where else {})
         self._taken = set[_Permit]()
         self._bad = dict[str, set[str]]()  # nodes on which a stage was lost
         self._left = dict[str, list[_Left]]()
@@ -92,8 +97,9 @@ class SlurmExecutor:
             seen = listed.get(number)
             if number and not place.id:
                 place.note_id(number)
-            end, alive = place.ended(), bool(seen and not seen.over)
-            if (end is not None and place.whole(end)) or alive:
+            end = place.ended()
+            alive = end is None and bool(seen and not seen.over)
+            if alive or (end is not None and place.whole(end)):
                 self._left.setdefault(place.whose.address, []).append(_Left(place, number, alive))
                 if alive:
                     self._cluster.watch(number, place.name)
@@ -106,9 +112,7 @@ class SlurmExecutor:
 
     def reserve(self, stage: Stage) -> Lease | None:  # noqa: ARG002 - the cluster has slots of its own
         """The permit to submit a job, if there are not too many by now."""
-        if self.profile.jobs and len(self._taken) >= self.profile.jobs:
-            return None
-        return _Permit(self._taken)
+        return _Permit(self._taken) if len(self._taken) < self._most else None
 
     def holders(self, stage: Stage) -> str:  # noqa: ARG002
         """Nothing: that the profile allows so many jobs at once anybody expects."""
@@ -126,23 +130,47 @@ class SlurmExecutor:
             if same and address not in self._adopted:
                 left.place.hold()
                 self._adopted[address] = left.place
-            elif left.alive and not self._cluster.gone(left.id):
-                self._cluster.cancel(left.id)
+            elif self._ends(left):
                 raise NotYet(f"job {left.id} of an earlier run is being cancelled")
             else:
                 left.place.remove()
             self._left[address].remove(left)
         return address in self._adopted
 
+    def _ends(self, left: _Left) -> bool:
+        """Have a stage of an earlier run end, with its job if it is alone there; False if it has by now."""
+        if not left.alive or left.place.ended() or self._cluster.gone(left.id):
+            return False
+        if not left.place.packed:
+            self._cluster.cancel(left.id)
+            return True
+        if left.place.withdraw():
+            return False
+        left.place.end()
+        return True
+
     def launch(self, task: Task, lease: Lease) -> JobRun:  # noqa: ARG002
         """Prepare a job, or take that of a killed run."""
         address = task.stage.address
         adopted = self._adopted.pop(address, None)
         bad = self._bad.setdefault(address, set())
-        return JobRun(task, self._cluster, lambda: self._written(task, sorted(bad)), adopted, bad.add)
+        return JobRun(task, self._cluster, self._packs, lambda: self._written(task), adopted, bad)
 
-    def _written(self, task: Task, exclude: Sequence[str]) -> Place:
-        """The folder of a new job, with its script."""
+    def shows(self, stage: Stage, cwd: str) -> str:
+        """The script of the job that the stage would be, alone, run in the folder `cwd`."""
+        place = self._kept.shown
+        return script(
+            [stage.address],
+            [*wanted(stage.settings, self.profile), *limit([stage.settings])],
+            self.profile,
+            [place.folder],
+            name=place.name,
+            comment=place.comment,
+            cwd=cwd,
+        )
+
+    def _written(self, task: Task) -> Place:
+        """The folder of a new job, with what is to run."""
         prepared, stage = task.prepared, task.stage
         assert prepared.commands
         with self._lock:
@@ -155,25 +183,13 @@ class SlurmExecutor:
             "outs": list(prepared.outs),
         }
         replace(place.folder / WORK, json.dumps(work))
-        text = script(
-            stage.address,
-            stage.settings,
-            self.profile,
-            place.folder,
-            name=place.name,
-            comment=place.comment,
-            cwd=prepared.commands.cwd,
-            number=task.number,
-            exclude=exclude,
-        )
-        replace(place.folder / SCRIPT, text)
         return place
 
     def close(self) -> None:
         """Cancel what no stage of this run has taken, and look no more."""
         for left in (one for those in self._left.values() for one in those):
-            if left.alive:
-                self._cluster.cancel(left.id)
+            if self._ends(left) and left.place.packed:  # its job looks there whether it is to end
+                continue
             left.place.remove()
         self._cluster.close()
         self._kept.close()
@@ -184,4 +200,5 @@ def environment(task: Task) -> dict[str, str]:
     assert task.prepared.commands
     env, threads = task.prepared.commands.env, task.stage.settings.threads
     found = defaults(env) | {name: text for name, text in env.items() if os.environ.get(name) != text}
+    found["SLURM_CPUS_PER_TASK"] = str(task.stage.settings.cpus)  # its own, however many stages share the job
     return found | (dict.fromkeys(THREADS, str(threads)) if threads else {})

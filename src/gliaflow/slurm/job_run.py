@@ -13,46 +13,42 @@ from gliaflow.core.job import TAIL
 from gliaflow.core.ports import Ended, Listener, Task
 from gliaflow.core.report import Began, Line, Message, Used
 from gliaflow.core.settings import human
-from gliaflow.errors import GliaflowError
+from gliaflow.errors import GliaflowError, UserError
 from gliaflow.machine.local import judged
 from gliaflow.machine.spawn import GRACE_SECONDS
-from gliaflow.slurm import commands
-from gliaflow.slurm.cluster import Cluster
-from gliaflow.slurm.commands import Away
-from gliaflow.slurm.kept import SCRIPT, Place
-from gliaflow.slurm.script import OUTPUT
+from gliaflow.slurm.kept import Place
+from gliaflow.slurm.packs import Job, JobFailed, Member, Packs
+from gliaflow.slurm.site.cluster import Cluster
+from gliaflow.slurm.site.commands import Refused
+from gliaflow.slurm.site.script import OUTPUT
 from gliaflow.slurm.wrapper import BEGAN, LOG, End, read_exit
 from gliaflow.terminal.text import Lines, plain
 
 LOOK_SECONDS = 0.2
+FAR_SECONDS = 1.0  # between two looks at a stage that others in its job keep waiting
 LATE_SECONDS = {"COMPLETED": 60.0, "FAILED": 20.0, "": 60.0}  # that network file systems may show a file late
 SOON_SECONDS = 5.0  # of a job that was ended by force
 STOP_SECONDS = GRACE_SECONDS + 3  # that a job may take to end when it is told to
-AWAY_SECONDS = 600.0  # that the cluster may be away when a job is submitted
 LATE_WORD_SECONDS = 15.0  # before a message tells that a job waits
 AGAIN = {"TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "", "COMPLETED", "FAILED"}
 BAD_NODE = {"NODE_FAIL", "BOOT_FAIL", ""}
-
-
-class JobFailed(GliaflowError):
-    """A job ended, and not by its commands."""
-
-    exit_code = 1
+CANCELLED = "CANCELLED"
 
 
 class JobRun:
-    """One try; `written` gives the folder of its job with its script, and `adopted` that of one that runs already."""
+    """One try: `written` gives the folder of a new job; `adopted` is that of one which runs already."""
 
     def __init__(
         self,
         task: Task,
         cluster: Cluster,
+        packs: Packs,
         written: Callable[[], Place],
         adopted: Place | None,
-        bad_node: Callable[[str], object],
+        bad_nodes: set[str],
     ) -> None:
-        self._task, self._cluster, self._written, self._bad_node = task, cluster, written, bad_node
-        self._place, self._adopted = adopted, adopted is not None
+        self._task, self._cluster, self._packs, self._written = task, cluster, packs, written
+        self._adopted, self._bad_nodes = adopted, bad_nodes
         self._stop = threading.Event()
         self._id = ""
         self._last = deque[str](maxlen=TAIL)
@@ -67,78 +63,89 @@ class JobRun:
 
     def wait(self, listener: Listener) -> Ended:
         """Submit the job, unless it runs already, and follow it to its end."""
-        address = self._task.stage.address
+        address, place = self._task.stage.address, self._adopted
         try:
-            place = self._place = self._place or self._written()
-            self._id = place.id or self._submitted(place)
-            if not self._id:
-                return Ended(InterruptedError("interrupted"))
-            if self._adopted:
-                listener.hear(Message(f"{address} goes on as job {self._id} of an earlier run"))
-            self._cluster.watch(self._id, place.name)
-            return self._followed(place, listener)
+            if place:
+                listener.hear(Message(f"{address} goes on as job {place.id} of an earlier run"))
+                member = Member(self._task, place)
+                if ended := self._followed(member, Job([member], id=place.id), listener):
+                    return ended
+            alone = self._task.number > 1
+            while True:
+                member = Member(self._task, self._written(), tuple(sorted(self._bad_nodes)), alone)
+                job = self._packs.submitted(member, self._stop)
+                try:
+                    if ended := self._followed(member, job, listener):
+                        return ended
+                finally:
+                    self._packs.leave(member, job)
+                alone = True
+        except Refused as error:
+            return Ended(UserError(f"Slurm refuses the job of stage '{address}': {error}"))
         except GliaflowError as error:
             return Ended(error)
+
+    def _followed(self, member: Member, job: Job, listener: Listener) -> Ended | None:
+        """How the try ended; None if it left its job before that began with it, and needs one of its own."""
+        if not job.id:
+            return Ended(InterruptedError("interrupted"))
+        self._id = job.id
+        self._cluster.watch(job.id, member.place.name)
+        try:
+            return self._looked(member, job, listener)
         finally:
-            self._cluster.forget(self._id)
+            self._cluster.forget(job.id)
 
-    def _submitted(self, place: Place) -> str:
-        """The id of the job, which is on the disk; nothing if the run is to end before there is one."""
-        deadline = time.monotonic() + AWAY_SECONDS
-        while not self._stop.is_set():
-            try:
-                number = commands.submit(place.folder / SCRIPT, self._task.stage.address)
-            except Away as error:
-                number = self._listed(place)
-                if not number and time.monotonic() > deadline:
-                    raise JobFailed(f"the cluster does not answer: {error}") from None
-            if number:
-                place.note_id(number)
-                return number
-            self._stop.wait(commands.AWAY_PAUSE)
-        return ""
-
-    @staticmethod
-    def _listed(place: Place) -> str:
-        """The id of a job that was submitted although the answer was lost."""
-        for number, seen in (commands.look([place.name]) or {}).items():
-            if seen.comment == place.comment:
-                return number
-        return ""
-
-    def _followed(self, place: Place, listener: Listener) -> Ended:
-        address, prepared = self._task.stage.address, self._task.prepared
+    def _looked(self, member: Member, job: Job, listener: Listener) -> Ended | None:
+        address, prepared, place = self._task.stage.address, self._task.prepared, member.place
         assert prepared.commands
-        log, began, told = _Log(place.folder / LOG, self._heard(listener)), False, False
+        log, told = _Log(place.folder / LOG, self._heard(listener)), False
         since, gone, stopped = time.monotonic(), 0.0, 0.0
         while True:
             end = place.ended()
-            if not began and (end or (place.folder / BEGAN).is_file()):
-                began = True
+            if not member.began and (end or (place.folder / BEGAN).is_file()):
+                member.began = time.monotonic()
                 listener.hear(Began(address, list(prepared.commands.lines)))
             log.read(last=bool(end))
             if end:
-                return self._judged(end, listener)
-            now, seen = time.monotonic(), self._cluster.seen(self._id)
+                return self._judged(end, place, listener)
+            now, seen = time.monotonic(), self._cluster.seen(job.id)
             if self._stop.is_set() and not stopped:
                 stopped = now
-                self._cluster.cancel(self._id)
-            if stopped and (now - stopped > STOP_SECONDS or self._cluster.gone(self._id)):
+                self._end(place)
+            if stopped and (now - stopped > STOP_SECONDS or self._cluster.gone(job.id)):
                 return Ended(InterruptedError("interrupted"))
-            if self._cluster.gone(self._id):
+            if self._cluster.gone(job.id):
                 gone = gone or now
                 state = seen.state if seen and seen.over else ""
+                node = seen.node if seen else ""
+                if not member.began and state != CANCELLED and place.packed and place.withdraw():
+                    self._avoid(state, node)
+                    return None
                 if now - gone > LATE_SECONDS.get(state, SOON_SECONDS):
                     log.read(last=True)
-                    return self._lost(state, seen.node if seen else "", place)
-            if not began and not told and now - since > LATE_WORD_SECONDS:
+                    return self._lost(state, node, place)
+            if not member.began and not stopped and job.overdue(now) and place.withdraw():
+                return None
+            if not member.began and not told and now - since > LATE_WORD_SECONDS:
                 told = True
                 reason = f" ({seen.reason})" if seen and seen.reason not in ("None", "") else ""
-                listener.hear(Message(f"{address} waits in the queue as job {self._id}{reason}"))
+                listener.hear(Message(f"{address} waits in the queue as job {job.id}{reason}"))
             if stopped:
                 time.sleep(LOOK_SECONDS)
             else:
-                self._stop.wait(LOOK_SECONDS)
+                self._stop.wait(LOOK_SECONDS if job.near(member) else FAR_SECONDS)
+
+    def _end(self, place: Place) -> None:
+        """End the job; of one that this run took over and others are in, this stage alone."""
+        if place is self._adopted and place.packed:
+            place.end()
+        else:
+            self._cluster.cancel(self._id)
+
+    def _avoid(self, state: str, node: str) -> None:
+        if state in BAD_NODE and node:
+            self._bad_nodes.add(node)
 
     def _heard(self, listener: Listener) -> Callable[[str, bool], None]:
         def on_line(text: str, whole: bool) -> None:
@@ -149,13 +156,13 @@ class JobRun:
 
         return on_line
 
-    def _judged(self, end: End, listener: Listener) -> Ended:
+    def _judged(self, end: End, place: Place, listener: Listener) -> Ended:
         found = read_exit(end)
         used = Used(**found.used, gpu_bytes=None) if found.used else None
         if found.left and not found.timed_out:
             listener.hear(Message(f"{self._task.stage.address}: ended {found.left} processes that it left running"))
         if end["signalled"] and found.code and not self._stop.is_set():
-            return replace(self._lost(self._state(), end["node"], self._place), used=used)
+            return replace(self._lost(self._state(), end["node"], place), used=used)
         return replace(judged(found, self._task, end["place"], self._last), used=used)
 
     def _state(self) -> str:
@@ -166,10 +173,10 @@ class JobRun:
         seen = self._cluster.seen(self._id)
         return seen.state if seen and seen.over else "TIMEOUT"
 
-    def _lost(self, state: str, node: str, place: Place | None) -> Ended:
+    def _lost(self, state: str, node: str, place: Place) -> Ended:
         wanted, where = self._task.stage.settings, f" on {node}" if node else ""
-        if state in BAD_NODE and node:
-            self._bad_node(node)
+        self._avoid(state, node)
+        place.withdraw()  # so that a job which was only believed to be lost cannot begin beside the next one
         mem = wanted.memory(self._task.number)
         asked = f" than the {human(mem)} of meta.mem" if mem else ""
         words = {
@@ -178,11 +185,10 @@ class JobRun:
             "PREEMPTED": f"was ended for a job that is worth more{where}",
             "NODE_FAIL": f"was lost with its node{where}",
             "BOOT_FAIL": f"was lost with its node{where}",
-            "CANCELLED": "was cancelled by somebody",
+            CANCELLED: "was cancelled by somebody",
         }
-        lines = self._output(place) if place else ""
         text = words.get(state, f"has gone and told nothing of its end{where}")
-        error = JobFailed(f"its job {self._id} {text}{lines}")
+        error = JobFailed(f"its job {self._id} {text}{self._output(place)}")
         return Ended(error, again=state in AGAIN, delay=wanted.retry_delay)
 
     @staticmethod

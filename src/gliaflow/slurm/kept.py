@@ -2,7 +2,8 @@
 
 .dvc/tmp/gliaflow/slurm/RUN/lock   locked as long as the run lives
                         RUN/N/     a job: what it is to do (see `wrapper`), `stage` whose it is, and its `id`;
-                                   `taken` is locked by the run that has taken it over
+                                   `taken` is locked by the run that has taken it over, and `pack` is there if
+                                   stages share the job: what tells it from others
 """
 
 import json
@@ -14,10 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gliaflow.journal.lock import held, take
-from gliaflow.slurm.wrapper import ENDED, End, replace, signature
+from gliaflow.slurm.wrapper import ENDED, STOP, WORK, End, replace, signature
 
 BELOW = Path(".dvc/tmp/gliaflow/slurm")
 LOCK, TAKEN, STAGE, ID, SCRIPT = "lock", "taken", "stage", "id", "script.sh"
+PACK, WITHDRAWN = "pack", "withdrawn.json"
 NAME = "gliaflow-{run}"
 
 
@@ -26,7 +28,7 @@ class Whose:
     """The try of a stage that a job is."""
 
     address: str
-    key: str
+    key: str = ""
     """Of all that the stage reads; empty if nobody may take what the job made but the run that started it."""
     outs: tuple[str, ...] = ()
 
@@ -46,6 +48,8 @@ class Place:
     @property
     def comment(self) -> str:
         """What tells the job from others of its run."""
+        with suppress(OSError):
+            return (self.folder / PACK).read_text()
         return f"{self.folder.name} {self.folder.parent.name}"
 
     @property
@@ -58,6 +62,27 @@ class Place:
     def note_id(self, number: str) -> None:
         """Keep the job's id."""
         replace(self.folder / ID, number)
+
+    @property
+    def packed(self) -> bool:
+        """Whether other stages run in the same job."""
+        return (self.folder / PACK).exists()
+
+    def join(self, first: "Place") -> None:
+        """Share the job of another place; that one joins itself, before any other."""
+        replace(self.folder / PACK, first.comment)
+
+    def withdraw(self) -> bool:
+        """Take the stage away from its job; False if the job has begun with it."""
+        with suppress(FileNotFoundError):
+            (self.folder / WORK).rename(self.folder / WITHDRAWN)
+            return True
+        return False
+
+    def end(self) -> None:
+        """Have the job end this stage, or not begin with it, and go on with others."""
+        if not self.withdraw():
+            (self.folder / STOP).touch()
 
     def hold(self) -> None:
         """Keep other runs from taking the job, as long as this process lives."""
@@ -93,6 +118,11 @@ class Kept:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         take(self._lock)
+
+    @property
+    def shown(self) -> Place:
+        """What the first job of a run would be called; there is no such folder."""
+        return Place(self._root / "RUN" / "1", Whose(""))
 
     def new(self, whose: Whose) -> Place:
         """A folder for a job of this run."""

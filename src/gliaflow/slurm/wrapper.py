@@ -1,9 +1,11 @@
 """What runs in a job: the commands of a stage as on any host, and at the end one file that tells how they ended.
 
 Started as a program on the node, from the package on the shared file system. It needs neither DVC nor a network; all
-that it imports is of the standard library but this package's own. Its folder holds:
+that it imports is of the standard library but this package's own. A job may run several stages, one after another. The
+folder of each holds:
 
-job.json     what to run, see `Work`
+job.json     what to run, see `Work`; the job renames it before it begins, or whoever takes the stage away from it
+stop         there if this stage is to end, and not the others
 log          what the commands print, as it comes
 began        there once the commands have started; the name of the node is in it
 ended        there, by rename, once they have ended, see `End`
@@ -14,8 +16,11 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -25,6 +30,8 @@ from gliaflow.machine.process import Exit, Process
 from gliaflow.machine.spawn import Supervisor
 
 WORK, LOG, BEGAN, ENDED = "job.json", "log", "began", "ended"
+CLAIMED, STOP = "claimed.json", "stop"
+STOP_SECONDS = 1.0  # between two looks for `stop`
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -58,49 +65,87 @@ class End(TypedDict):
     """What lies at each output then, see `signature`."""
 
 
-def main(folder: str) -> None:
-    """Run the job of a folder; its exit code is that of the last command."""
-    here = Path(folder)
-    try:
-        work: Work = json.loads((here / WORK).read_text())
-    except FileNotFoundError:  # whoever wanted it is gone
-        return
-    node = socket.gethostname()
-    replace(here / BEGAN, node)
-    supervisor = Supervisor()
-    signalled = list[int]()
-    environment = {**os.environ, **work["env"]}
-    process = supervisor.spawn(work["commands"], work["cwd"], environment)
+class Job:
+    """The stages of a job, and what runs of them."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self.supervisor = Supervisor()
+        self.signalled = False
+        self.code = 0
+        self._left = deque(map(Path, folders))
+        self._running = set[Process]()
+
+    def work(self) -> None:
+        """Run one stage after another, until none is left or Slurm tells the job to end."""
+        while not self.signalled:
+            try:
+                here = self._left.popleft()
+            except IndexError:
+                return
+            with suppress(FileNotFoundError):  # whoever wanted it is gone, or has it run in another job
+                (here / WORK).rename(here / CLAIMED)
+                self.code = self._run(here) or self.code
+
+    def hear(self, number: int, _: FrameType | None) -> None:  # noqa: ARG002 - what ends a job ends its stages
+        """Pass a signal on to all that runs; nothing more begins."""
+        self.signalled = True
+        for process in list(self._running):
+            process.stop(signal.SIGTERM)
+
+    def _run(self, here: Path) -> int:
+        """Run one stage, and tell how it ended."""
+        work: Work = json.loads((here / CLAIMED).read_text())
+        node = socket.gethostname()
+        replace(here / BEGAN, node)
+        process = self.supervisor.spawn(work["commands"], work["cwd"], {**os.environ, **work["env"]})
+        self._running.add(process)
+        if self.signalled:
+            process.stop(signal.SIGTERM)
+        over = threading.Event()
+        threading.Thread(target=_watch, args=(here / STOP, process, over), daemon=True).start()
+        with (here / LOG).open("ab", buffering=0) as log:
+
+            def on_line(text: str, whole: bool) -> None:
+                log.write((text + ("\n" if whole else "\r")).encode(errors="replace"))
+
+            places = list[int]()
+            ended = process.run(on_line, work["timeout"], lambda: places.append(len(places)))
+            os.fsync(log.fileno())
+        over.set()
+        self._running.discard(process)
+        told: End = {
+            "exit": asdict(ended),
+            "place": places[-1],
+            "node": node,
+            "job": os.environ.get("SLURM_JOB_ID", ""),
+            "when": time.time(),
+            "signalled": self.signalled,
+            "outs": [signature(Path(path)) for path in work["outs"]],
+        }
+        replace(here / ENDED, json.dumps(told))
+        return ended.exit_code
+
+
+def main(width: str, *folders: str) -> None:
+    """Run the stages of these folders, `width` of them at once; the exit code is that of the last which failed."""
+    job = Job(folders)
     for number in SIGNALS:
-        signal.signal(number, _passing(process, signalled))
-    with (here / LOG).open("ab", buffering=0) as log:
-
-        def on_line(text: str, whole: bool) -> None:
-            log.write((text + ("\n" if whole else "\r")).encode(errors="replace"))
-
-        places = list[int]()
-        ended = process.run(on_line, work["timeout"], lambda: places.append(len(places)))
-        os.fsync(log.fileno())
-    supervisor.close()
-    told: End = {
-        "exit": asdict(ended),
-        "place": places[-1],
-        "node": node,
-        "job": os.environ.get("SLURM_JOB_ID", ""),
-        "when": time.time(),
-        "signalled": bool(signalled),
-        "outs": [signature(Path(path)) for path in work["outs"]],
-    }
-    replace(here / ENDED, json.dumps(told))
-    sys.exit(ended.exit_code)
+        signal.signal(number, job.hear)
+    lanes = [threading.Thread(target=job.work) for _ in range(int(width))]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()
+    job.supervisor.close()
+    sys.exit(job.code)
 
 
-def _passing(process: Process, signalled: list[int]) -> Callable[[int, FrameType | None], None]:
-    def handle(number: int, _: FrameType | None) -> None:
-        signalled.append(number)
-        process.stop(signal.SIGTERM)
-
-    return handle
+def _watch(stop: Path, process: Process, over: threading.Event) -> None:
+    """Have the process end once the file `stop` is there."""
+    while not over.wait(STOP_SECONDS):
+        if stop.exists():
+            process.stop(signal.SIGTERM)
+            return
 
 
 def replace(path: Path, text: str) -> None:

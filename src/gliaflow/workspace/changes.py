@@ -171,7 +171,7 @@ class Outlook:
     ) -> Foreseen:
         removed = (out.fs_path for out in self._stage.outs if coming is not Coming.GONE or not out.persist)
         then = dict.fromkeys(removed, coming) if isinstance(coming, Coming) else dict(coming)
-        return Foreseen(True, outcome, certain, tuple(why), error, self._open, then)
+        return Foreseen(True, outcome, certain, tuple(why), error, self._open, coming=then)
 
     def _why(self, excused: bool) -> tuple[Change, ...]:
         """What makes it run; data that is missing may be `excused`, as by --allow-missing."""

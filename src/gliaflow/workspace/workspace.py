@@ -428,6 +428,8 @@ class Workspace:
                 except UserError as error:  # one that a stage before it may make
                     gone = {out.fs_path: Coming.GONE for out in stage.outs if not out.persist}
                     seen = replace(seen, outcome=Outcome.FAILED, error=error, why=(), coming=gone)
+        if seen.outcome is Outcome.RUN:
+            seen = replace(seen, cwd=str(stage.wdir))
         if seen.outcome in (Outcome.RUN, Outcome.SAVED, Outcome.PULLED):
             self._made |= {out.hash_info.value for out in stage.outs if out.hash_info}
         return seen

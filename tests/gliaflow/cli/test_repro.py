@@ -186,6 +186,47 @@ def test_an_executor_that_nobody_brings(pipeline: Project) -> None:
     assert not (pipeline.root / "a.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("slurm:none", r"slurm-none\.toml: no such profile"),
+        ("pools:none", "the executor 'pools' has no profiles; leave :none out"),
+    ],
+)
+def test_a_profile_of_an_executor_that_is_not_there(pipeline: Project, name: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        repro(executor=(name,))
+    assert not (pipeline.root / "a.txt").exists()
+
+
+def test_dry_tells_what_an_executor_would_submit(pipeline: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    run("first", quiet=True)
+    pipeline.write({".gliaflow/slurm-big.toml": 'partition = "big"\n'})
+    repro(executor=("slurm:big",), flags=Flags(dry=True))
+    head, second, *script = capsys.readouterr().out.splitlines()
+    assert (head, second) == ("first: unchanged", "second: to run: it is in no dvc.lock yet")
+    assert script[:2] == ["#!/bin/sh", "# stage second"]
+    assert "#SBATCH --partition=big" in script
+    repro(slurm=True, flags=Flags(dry=True), as_json=True)
+    found, _ = document(capsys)
+    assert "script" not in found[0]
+    assert f"#SBATCH --chdir={pipeline.root}" in found[1]["script"]
+
+
+def test_a_profile_makes_an_executor_the_default(
+    pipeline: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.write({".gliaflow/slurm.toml": "default = true\n"})
+    repro(flags=Flags(dry=True))
+    assert "#SBATCH" in capsys.readouterr().out
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(UserError, match="sbatch is not on the PATH"):
+        run()
+    monkeypatch.undo()
+    run(slurm=False, repo=pipeline.root)
+    assert (pipeline.root / "b.txt").exists()
+
+
 def test_a_line_of_a_stage_is_whole_where_no_terminal_is(pipeline: Project) -> None:
     long = "y" * 1000
     pipeline.pipeline({"first": copies("seed.txt", "a.txt") | {"cmd": f"echo {long} && cp seed.txt a.txt"}})

@@ -10,7 +10,7 @@ class Programs:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder / "bin"
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         monkeypatch.setenv("PATH", str(self.folder), prepend=":")
 
     def put(self, name: str, script: str) -> None:

@@ -4,6 +4,8 @@ The real Slurm is in tests/behaviour/test_slurm.py.
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,10 @@ from gliaflow.core.report import Line, Outcome
 from gliaflow.core.settings import Settings
 from gliaflow.errors import UserError
 from gliaflow.slurm.executor import SlurmExecutor, environment
-from gliaflow.slurm.kept import BELOW
+from gliaflow.slurm.kept import BELOW, Place
 from tests.gliaflow.slurm.programs import Programs
 from tests.support.fakes import Ear
-from tests.support.repos import Project
+from tests.support.repos import Project, soon
 
 BANNER = 'echo "*** Welcome to the cluster, 12 nodes are down ***"'
 
@@ -88,6 +90,54 @@ def test_a_run_of_many_asks_once_a_job_and_seldom_for_all(project: Project, prog
     assert len(programs.calls("sbatch")) == 12
     assert len(programs.calls("squeue")) <= 20
     assert programs.calls("scancel") == []
+
+
+def test_without_commit_outputs_stay_out_of_the_cache_as_on_this_host(project: Project, programs: Programs) -> None:
+    project.environment["PATH"] = f"{programs.folder}:{project.environment['PATH']}"
+    project.pipeline({"s": {"cmd": "echo 1 > out", "outs": ["out"]}})
+    here = project.copy(project.root.parent / "here")
+    here.gliaflow("repro", "--no-prefect", "--no-commit")
+    project.gliaflow("repro", "--slurm", "--no-prefect", "--no-commit")
+    assert project.left() == here.left()
+    assert not [*(project.root / ".dvc/cache/files").rglob("*")]
+    assert len(programs.calls("sbatch")) == 1
+
+
+def test_short_stages_that_are_ready_together_share_jobs(project: Project, programs: Programs) -> None:
+    """What they leave is what they leave alone; of one that fails, the others know nothing."""
+    programs.put("sinfo", "echo 2 4000")
+    project.environment["PATH"] = f"{programs.folder}:{project.environment['PATH']}"
+    project.write({".gliaflow/slurm.toml": 'pack = "20m"\n'})
+    project.pipeline({f"s{n}": {"cmd": f"echo {n} > o{n}; exit {int(n == 3)}", "outs": [f"o{n}"]} for n in range(30)})
+    told = project.gliaflow("repro", "--slurm", "--no-prefect", "--keep-going", "--json", expect=1)
+    report = json.loads(told.stdout)
+    assert [one["stage"] for one in report["stages"] if one["outcome"] == "failed"] == ["s3"]
+    assert [one["outcome"] for one in report["stages"]].count("run") == 29
+    assert len(programs.calls("sbatch")) <= 3
+    assert (project.root / "o29").read_text() == "29\n"
+
+
+def test_a_stage_leaves_a_job_in_which_another_takes_far_longer_than_thought(root: Path, programs: Programs) -> None:
+    """A twentieth of `pack` is thought of it, here 0.1 s; the second then gets a job of its own."""
+    programs.put("sinfo", "exit 1")
+    (root / ".gliaflow").mkdir()
+    (root / ".gliaflow/slurm.toml").write_text('pack = "2s"\n')
+    executor, ear = SlurmExecutor(), Ear()
+    slow = task(root, "while [ ! -e second ]; do sleep 0.1; done")
+    quick = replace(task(root, "touch second"), stage=Stage("quick"))
+    executor.check([slow.stage, quick.stage])
+    runs = []
+    for one in (slow, quick):
+        lease = executor.reserve(one.stage)
+        assert lease
+        runs.append(executor.launch(one, lease))
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(runs[0].wait, ear)
+        assert soon(lambda: executor._packs._open)
+        ended = runs[1].wait(ear)
+        assert (first.result(20).error, ended.error) == (None, None)
+    assert len(programs.calls("sbatch")) == 2
+    executor.close()
 
 
 @pytest.mark.usefixtures("programs")
@@ -175,6 +225,66 @@ def test_jobs_of_which_nobody_can_tell_are_not_guessed_at(root: Path, programs: 
     programs.put("squeue", "exit 1")
     with pytest.raises(UserError, match="squeue does not answer"):
         SlurmExecutor().check([Stage("s")])
+
+
+def packed_by_a_killed_run(root: Path, programs: Programs, number: str) -> tuple[Place, Place]:
+    """Two stages in one job of a run that is there no more: `begun`, with which the job has begun, and `waits`."""
+    executor = SlurmExecutor()
+    executor.check([])
+    places = [executor._written(replace(task(root, "true"), stage=Stage(name))) for name in ("begun", "waits")]
+    for place in places:
+        place.join(places[0])
+        place.note_id(number)
+    (places[0].folder / "job.json").rename(places[0].folder / "claimed.json")
+    executor._kept.close()
+    programs.put("squeue", f"echo '{number}|RUNNING|None|n1|{places[0].comment}'")
+    return places[0], places[1]
+
+
+def test_of_a_job_that_stages_share_those_that_changed_are_ended_alone(root: Path, programs: Programs) -> None:
+    begun, waits = packed_by_a_killed_run(root, programs, "77")
+    executor, tasks = SlurmExecutor(), {}
+    for name in ("begun", "waits"):
+        tasks[name] = replace(task(root, "true", "another"), stage=Stage(name))
+    executor.check([one.stage for one in tasks.values()])
+    with pytest.raises(NotYet, match="job 77 of an earlier run is being cancelled"):
+        executor.keeps(tasks["begun"])
+    assert (begun.folder / "stop").exists()
+    assert not executor.keeps(tasks["waits"])
+    assert not waits.folder.exists()  # so that its job has nothing to begin with
+    executor.close()
+    assert programs.calls("scancel") == []
+
+
+def test_of_a_job_that_stages_share_those_that_are_the_same_are_taken_over(root: Path, programs: Programs) -> None:
+    begun, waits = packed_by_a_killed_run(root, programs, "77")
+    executor = SlurmExecutor()
+    one = replace(task(root, "true"), stage=Stage("waits"))
+    executor.check([one.stage])
+    assert executor.keeps(one)
+    lease = executor.reserve(one.stage)
+    assert lease
+    run = executor.launch(one, lease)
+    ear = Ear()
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(run.wait, ear)
+        assert soon(lambda: ear.events)
+        run.stop(15)
+        assert isinstance(ended.result(20).error, InterruptedError)
+    assert not (waits.folder / "job.json").exists()
+    assert begun.folder.exists()
+    executor.close()
+    assert programs.calls("scancel") == []  # the other stage is not of this run
+
+
+def test_the_script_of_a_stage_can_be_seen_before_anything_runs(root: Path) -> None:
+    (root / ".gliaflow").mkdir()
+    (root / ".gliaflow/slurm.toml").write_text('partition = "gpu"\n')
+    text = SlurmExecutor().shows(Stage("train", (), Settings(cpus=4, mem=(1 << 30,))), "/work/place")
+    for line in ("# stage train", "#SBATCH --cpus-per-task=4", "#SBATCH --mem=1024M", "#SBATCH --partition=gpu"):
+        assert line in text.splitlines()
+    assert "#SBATCH --chdir=/work/place" in text
+    assert not (root / BELOW).exists()
 
 
 def test_without_sbatch_nothing_begins(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Commands, Ended, Prepared, Task
 from gliaflow.core.report import Message, Outcome
 from gliaflow.core.settings import Settings
-from gliaflow.slurm import cluster, job_run
-from gliaflow.slurm.cluster import Cluster
+from gliaflow.slurm import job_run
 from gliaflow.slurm.job_run import JobRun
 from gliaflow.slurm.kept import Kept, Place, Whose
+from gliaflow.slurm.packs import Packs
+from gliaflow.slurm.site import cluster
+from gliaflow.slurm.site.cluster import Cluster
+from gliaflow.slurm.site.profile import Profile
 from tests.gliaflow.slurm.programs import Programs
 from tests.support.fakes import Ear
 
@@ -22,21 +25,20 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(cluster, "LEAST_SECONDS", 0.2)
     monkeypatch.setattr(job_run, "SOON_SECONDS", 0.2)
     monkeypatch.setattr(job_run, "LATE_SECONDS", {"COMPLETED": 0.4, "FAILED": 0.4, "": 0.4})
+    Programs(tmp_path, monkeypatch).put("sbatch", "echo 12")
     kept = Kept(tmp_path, "aaaa")
     kept.open()
-    made = kept.new(Whose("s", "key"))
-    made.note_id("12")
-    return made
+    return kept.new(Whose("s", "key"))
 
 
-def waited(place: Place, bad: list[str], ear: Ear) -> Ended:
+def waited(place: Place, bad: set[str], ear: Ear) -> Ended:
     task = Task(
         Stage("s", (), Settings(mem=(1 << 30,), retry_delay=7)),
         Prepared(Outcome.RUN, commands=Commands(["true"], [["true"]], ".")),
     )
     watch = Cluster([place.name])
     try:
-        return JobRun(task, watch, lambda: place, None, bad.append).wait(ear)
+        return JobRun(task, watch, Packs(Profile(), {}), lambda: place, None, bad).wait(ear)
     finally:
         watch.close()
 
@@ -57,10 +59,10 @@ def test_each_state_means_what_it_means(
     tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch, state: str, words: str, again: bool, bad: list[str]
 ) -> None:
     Programs(tmp_path, monkeypatch).put("squeue", f"echo '12|{state}|None|n1|1 aaaa'")
-    found, ear = list[str](), Ear()
+    found, ear = set[str](), Ear()
     ended = waited(place, found, ear)
     assert str(ended.error) == f"its job 12 {words}"
-    assert (ended.again, ended.delay, found) == (again, 7, bad)
+    assert (ended.again, ended.delay, found) == (again, 7, set(bad))
 
 
 def test_a_job_that_is_not_listed_any_more_is_lost(
@@ -68,7 +70,7 @@ def test_a_job_that_is_not_listed_any_more_is_lost(
 ) -> None:
     programs = Programs(tmp_path, monkeypatch)
     programs.put("squeue", f"[ $(wc -l < {programs.folder}/squeue.calls) -gt 1 ] || echo '12|RUNNING|None|n1|1 aaaa'")
-    ended = waited(place, [], Ear())
+    ended = waited(place, set(), Ear())
     assert "has gone and told nothing of its end" in str(ended.error)
     assert ended.again
 
@@ -78,7 +80,7 @@ def test_what_the_job_itself_printed_is_told_with_its_file(
 ) -> None:
     (place.folder / "out").write_text("module: command not found\nslurmstepd: error: *** CANCELLED ***\n")
     Programs(tmp_path, monkeypatch).put("squeue", "echo '12|NODE_FAIL|None|n1|1 aaaa'")
-    text = str(waited(place, [], Ear()).error)
+    text = str(waited(place, set(), Ear()).error)
     assert "slurmstepd: error: *** CANCELLED ***" in text
     assert str(place.folder / "out") in text
 
@@ -89,6 +91,6 @@ def test_a_job_that_waits_long_tells_why(tmp_path: Path, place: Place, monkeypat
     few = f"[ $(wc -l < {programs.folder}/squeue.calls) -gt 8 ]"
     programs.put("squeue", f"{few} && echo '12|CANCELLED|None||1 aaaa' || echo '12|PENDING|Resources||1 aaaa'")
     ear = Ear()
-    waited(place, [], ear)
+    waited(place, set(), ear)
     told = [event.text for event in ear.events if isinstance(event, Message)]
     assert told == ["s waits in the queue as job 12 (Resources)"]

@@ -30,6 +30,7 @@ KEYS = (  # what Slurm says, and where what it refuses stands
     (r"node configuration is not available", "meta.cpus, meta.mem or meta.gpus"),
     (r"unrecognized option|invalid option|node name", "options of the profile"),
 )
+NODE = re.compile(r"^(\d+)\+? (\d+)\+?\s*$", re.MULTILINE)
 FORMAT = "%i|%T|%r|%N|%k"
 ASK_SECONDS = 30.0  # that a command may take
 AWAY_PAUSE = 5.0  # seconds before a cluster that was away is asked again
@@ -45,6 +46,10 @@ OVER = {
     "TIMEOUT",
 }
 """States of jobs of which nothing more is to come."""
+
+
+class Refused(UserError):
+    """Slurm does not take a job."""
 
 
 class Away(ConnectionError):
@@ -66,12 +71,13 @@ class Seen:
         return self.state in OVER
 
 
-def submit(script: Path, stage: str) -> str:
+def submit(script: Path) -> str:
     """The id of the job that the script became.
 
     Raises:
         Away: nobody knows whether it became one.
-        UserError: Slurm refuses it.
+        Refused: it became none; the text tells why, and where to look.
+        UserError: there is no sbatch.
     """
     try:
         ended = _run(["sbatch", "--parsable", str(script)], dict(os.environ))
@@ -88,7 +94,7 @@ def submit(script: Path, stage: str) -> str:
     told = "; ".join(dict.fromkeys(lines)) or f"sbatch ended with {ended.returncode} and no word"
     key = next((key for pattern, key in KEYS if re.search(pattern, told, re.IGNORECASE)), "")
     where = f": look at {key}" if key else f" ({text})" if text and text not in told else ""
-    raise UserError(f"Slurm refuses the job of stage '{stage}': {told}{where}")
+    raise Refused(f"{told}{where}")
 
 
 def look(names: Sequence[str]) -> dict[str, Seen] | None:
@@ -107,6 +113,16 @@ def look(names: Sequence[str]) -> dict[str, Seen] | None:
             state, reason, node, comment = rest.split("|", 3)
             found[number] = Seen(state, reason, node, comment)
     return found
+
+
+def nodes(partition: str) -> list[tuple[int, int]]:
+    """The kinds of nodes, as CPUs and MB of memory of the smallest of each; none where the cluster does not answer."""
+    line = ["sinfo", "--noheader", "--format=%c %m", *([f"--partition={partition}"] if partition else [])]
+    try:
+        ended = _run(line, dict(os.environ))
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [(int(cpus), int(memory)) for cpus, memory in NODE.findall(ended.stdout)]
 
 
 def cancel(ids: Sequence[str]) -> bool:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gliaflow.slurm import cluster as module
-from gliaflow.slurm.cluster import Cluster
+from gliaflow.slurm.site import cluster as module
+from gliaflow.slurm.site.cluster import Cluster
 from tests.gliaflow.slurm.programs import Programs
 from tests.support.repos import soon
 
@@ -97,3 +97,21 @@ def test_a_cluster_that_is_away_is_told_again(programs: Programs, cluster: Clust
     assert soon(lambda: len(programs.calls("scancel")) == 3)
     time.sleep(1)
     assert len(programs.calls("scancel")) == 3
+
+
+def test_a_job_of_several_stages_is_looked_for_until_the_last_has_ended(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEAST_SECONDS", 0.2)
+    programs.put("squeue", "echo '1|RUNNING|None|n|c'")
+    cluster = Cluster(["gliaflow-a"])
+    cluster.watch("1", "gliaflow-a")
+    cluster.watch("1", "gliaflow-a")
+    cluster.forget("1")
+    assert soon(lambda: cluster.seen("1"))
+    cluster.forget("1")
+    time.sleep(0.5)
+    number = len(programs.calls("squeue"))
+    time.sleep(1.0)
+    assert len(programs.calls("squeue")) == number
+    cluster.close()

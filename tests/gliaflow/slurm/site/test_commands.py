@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gliaflow.errors import UserError
-from gliaflow.slurm.commands import Away, Seen, cancel, look, submit
+from gliaflow.slurm.site.commands import Away, Refused, Seen, cancel, look, nodes, submit
 from tests.gliaflow.slurm.programs import Programs
 
 
@@ -25,7 +25,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 )
 def test_the_id_stands_between_banners(programs: Programs, printed: str, number: str) -> None:
     programs.put("sbatch", f"printf '{printed}'; echo a warning >&2")
-    assert submit(Path("script.sh"), "train") == number
+    assert submit(Path("script.sh")) == number
     assert programs.calls("sbatch") == ["--parsable script.sh"]
 
 
@@ -46,12 +46,11 @@ def test_the_id_stands_between_banners(programs: Programs, printed: str, number:
         ("sbatch: unrecognized option '--foo=1'\nTry 'sbatch --help' for more information", "options of the profile"),
     ],
 )
-def test_a_refusal_names_the_stage_and_the_key(programs: Programs, said: str, key: str) -> None:
+def test_a_refusal_names_the_key(programs: Programs, said: str, key: str) -> None:
     programs.put("sbatch", f"cat >&2 <<'X'\n{said}\nX\nexit 1")
-    with pytest.raises(UserError) as caught:
-        submit(Path("script.sh"), "train")
+    with pytest.raises(Refused) as caught:
+        submit(Path("script.sh"))
     text = str(caught.value)
-    assert text.startswith("Slurm refuses the job of stage 'train': ")
     assert f"look at {key}" in text
     assert "\n" not in text
 
@@ -66,13 +65,13 @@ def test_a_refusal_names_the_stage_and_the_key(programs: Programs, said: str, ke
 def test_a_controller_that_is_away_may_come_back(programs: Programs, said: str) -> None:
     programs.put("sbatch", f"echo '{said}' >&2; exit 1")
     with pytest.raises(Away):
-        submit(Path("script.sh"), "train")
+        submit(Path("script.sh"))
 
 
 def test_without_sbatch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="sbatch is not on the PATH"):
-        submit(Path("script.sh"), "train")
+        submit(Path("script.sh"))
 
 
 def test_jobs_are_listed_by_one_call(programs: Programs) -> None:
@@ -98,3 +97,16 @@ def test_all_are_cancelled_by_one_call(programs: Programs) -> None:
     assert cancel(["1"])
     programs.put("scancel", "echo 'Unable to contact slurm controller' >&2; exit 1")
     assert not cancel(["1"])
+
+
+def test_the_room_of_nodes(programs: Programs) -> None:
+    programs.put("sinfo", "echo '*** banner ***'; echo '64 256000'; echo '24+ 64000+'")
+    assert nodes("gpu") == [(64, 256000), (24, 64000)]
+    assert programs.calls("sinfo") == ["--noheader --format=%c %m --partition=gpu"]
+    assert nodes("")
+    assert programs.calls("sinfo")[1] == "--noheader --format=%c %m"
+
+
+def test_of_a_cluster_that_does_not_answer_no_nodes_are_known(programs: Programs) -> None:
+    programs.put("sinfo", "exit 1")
+    assert nodes("") == []

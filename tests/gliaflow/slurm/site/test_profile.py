@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gliaflow.errors import BadInput
-from gliaflow.slurm.profile import Profile, read_profile
+from gliaflow.slurm.site.profile import Profile, read_profile
 
 
 def written(root: Path, text: str, name: str = "slurm.toml") -> Path:
@@ -43,6 +43,12 @@ def test_all_keys(tmp_path: Path) -> None:
         ("jobs = 0", "jobs is 0: it should be a whole number, at least 1"),
         ("jobs = true", "jobs is True: it should be a whole number"),
         ('gpus = "--gpus=1"', "gpus is '--gpus=1': it needs {n}"),
+        ("pack_cpus = 0", "pack_cpus is 0: it should be a whole number, at least 1"),
+        ('pack = "20"', "pack is '20': it should be a time such as 20m"),
+        ('pack = "0m"', "pack is '0m': it should be a time"),
+        ("pack = 20", "pack is 20: it should be a time"),
+        ('mem = "much"', "mem is 'much': it should be a size such as 2G"),
+        ('default = "yes"', "default is 'yes': it should be true or false"),
         ("partition = ", "cannot be read as TOML"),
     ],
 )
@@ -56,3 +62,22 @@ def test_what_is_wrong_is_refused_by_file_key_and_value(tmp_path: Path, text: st
 def test_a_named_profile_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"slurm-big\.toml: no such profile"):
         read_profile(tmp_path, "big")
+
+
+@pytest.mark.parametrize(
+    ("pack", "seconds"), [("", 0.0), ("20m", 1200.0), ("90s", 90.0), ("1h", 3600.0), ("1.5 h", 5400.0)]
+)
+def test_the_time_of_jobs_that_stages_share(pack: str, seconds: float) -> None:
+    assert Profile(pack=pack).pack_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("mem", "megabytes"), [("", 0), ("2G", 2048), ("800M", 800), ("800", 800), ("1T", 1 << 20), ("1000K", 1)]
+)
+def test_memory_in_the_unit_of_sbatch(mem: str, megabytes: int) -> None:
+    assert Profile(mem=mem).megabytes == megabytes
+
+
+def test_a_profile_may_be_the_default(tmp_path: Path) -> None:
+    assert not read_profile(tmp_path).default
+    assert read_profile(written(tmp_path, 'default = true\npack = "20m"\n')).default

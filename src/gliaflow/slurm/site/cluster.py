@@ -2,10 +2,11 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 
-from gliaflow.slurm import commands
-from gliaflow.slurm.commands import Seen
+from gliaflow.slurm.site import commands
+from gliaflow.slurm.site.commands import Seen
 
 LEAST_SECONDS, MOST_SECONDS = 2.0, 15.0  # between two looks: the longer, the longer nothing changes
 LONGER = 1.5
@@ -23,6 +24,7 @@ class Cluster:
         self._lock = threading.Lock()
         self._seen = dict[str, Seen]()
         self._watched = dict[str, float]()  # id → since when
+        self._users = Counter[str]()  # id → how many stages of the job are watched
         self._missing = dict[str, int]()  # looks in a row that did not list a job
         self._cancelled = dict[str, int]()  # id → how often it was tried
         self._wake, self._closed = threading.Event(), threading.Event()
@@ -32,7 +34,8 @@ class Cluster:
     def watch(self, number: str, name: str) -> None:
         """Look for a job from now on."""
         with self._lock:
-            self._watched[number] = time.monotonic()
+            self._watched.setdefault(number, time.monotonic())
+            self._users[number] += 1
             if name not in self._names:
                 self._names.append(name)
             self._pause = LEAST_SECONDS
@@ -41,10 +44,13 @@ class Cluster:
                 self._thread.start()
 
     def forget(self, number: str) -> None:
-        """A job has ended, and nobody asks for it any more."""
+        """A stage of the job has ended; after the last, nobody asks for the job any more."""
         with self._lock:
-            self._watched.pop(number, None)
-            self._missing.pop(number, None)
+            self._users[number] -= 1
+            if self._users[number] <= 0:
+                self._users.pop(number)
+                self._watched.pop(number, None)
+                self._missing.pop(number, None)
 
     def seen(self, number: str) -> Seen | None:
         """How a job was listed last; None of one that was not listed yet."""

@@ -5,6 +5,8 @@
 
 import dataclasses
 import difflib
+import math
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -14,6 +16,10 @@ from gliaflow.errors import BadInput
 
 FOLDER = ".gliaflow"
 GPUS = "--gpus={n}"
+TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smh])")
+MEMORY = re.compile(r"([0-9]+)([KMGT]?)B?", re.IGNORECASE)
+MB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2}
+UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,26 @@ class Profile:
     """Lines of shell that a job runs first, such as `module load cuda`."""
     jobs: int | None = None
     """How many jobs may be submitted at once; as many as there are stages by default."""
+    pack: str = ""
+    """How long a job may take that runs several short stages, such as `20m`; no stages share a job if left out."""
+    pack_cpus: int = 8
+    """How many CPUs such a job may ask for, to run stages side by side; fewer where no node has so many."""
+    default: bool = False
+    """Whether `gliaflow repro` sends stages to the cluster without being told to."""
     python: str = ""
     """The Python on the nodes that starts the stages; that of this program by default. 3.11 or newer."""
+
+    @property
+    def pack_seconds(self) -> float:
+        """`pack` in seconds; 0 if stages do not share jobs."""
+        match = TIME.fullmatch(self.pack)
+        return float(match[1]) * UNITS[match[2]] if match else 0.0
+
+    @property
+    def megabytes(self) -> int:
+        """`mem` in MB of 2^20 bytes, which is sbatch's own unit; 0 if it is left out."""
+        match = MEMORY.fullmatch(self.mem)
+        return math.ceil(int(match[1]) * MB[match[2].upper()]) if match else 0
 
     @property
     def flags(self) -> list[str]:
@@ -79,9 +103,17 @@ def _checked(found: dict[str, object], path: Path) -> Profile:
 
 def _wrong(one: dataclasses.Field[object], value: object) -> str:
     """What is wrong with a value, if anything."""
-    if one.name == "jobs":
+    if one.name in ("jobs", "pack_cpus"):
         right = isinstance(value, int) and not isinstance(value, bool) and value >= 1
         return "" if right else "it should be a whole number, at least 1"
+    if one.name == "default":
+        return "" if isinstance(value, bool) else "it should be true or false"
+    if one.name == "mem":
+        known = isinstance(value, str) and Profile(mem=value).megabytes
+        return "" if known or value == "" else "it should be a size such as 2G or 800M"
+    if one.name == "pack":
+        long = isinstance(value, str) and Profile(pack=value).pack_seconds
+        return "" if long else "it should be a time such as 20m, 90s or 1h"
     if one.name in ("options", "setup"):
         right = isinstance(value, list) and all(isinstance(line, str) and line.isprintable() for line in value)
         return "" if right else "it should be a list of texts, a line each"
