@@ -98,7 +98,7 @@ class SlurmExecutor:
             if number and not place.id:
                 place.note_id(number)
             end = place.ended()
-            alive = end is None and bool(seen and not seen.over)
+            alive = end is None and bool(seen and not seen.over) and not place.withdrawn
             if alive or (end is not None and place.whole(end)):
                 self._left.setdefault(place.whose.address, []).append(_Left(place, number, alive))
                 if alive:
@@ -161,7 +161,7 @@ class SlurmExecutor:
         place = self._kept.shown
         return script(
             [stage.address],
-            [*wanted(stage.settings, self.profile), *limit([stage.settings])],
+            [*wanted(self._packs.asks(stage), self.profile), *limit([stage.settings])],
             self.profile,
             [place.folder],
             name=place.name,

@@ -65,11 +65,14 @@ class JobRun:
         """Submit the job, unless it runs already, and follow it to its end."""
         address, place = self._task.stage.address, self._adopted
         try:
+            if self._packs.asks(self._task.stage).gpus < self._task.stage.settings.gpus:
+                listener.hear(Message(f"{address} runs without a GPU: no node has one"))
             if place:
                 listener.hear(Message(f"{address} goes on as job {place.id} of an earlier run"))
                 member = Member(self._task, place)
                 if ended := self._followed(member, Job([member], id=place.id), listener):
                     return ended
+                place.remove()
             alone = self._task.number > 1
             while True:
                 member = Member(self._task, self._written(), tuple(sorted(self._bad_nodes)), alone)
@@ -79,6 +82,7 @@ class JobRun:
                         return ended
                 finally:
                     self._packs.leave(member, job)
+                member.place.remove()
                 alone = True
         except Refused as error:
             return Ended(UserError(f"Slurm refuses the job of stage '{address}': {error}"))

@@ -79,6 +79,11 @@ class Place:
             return True
         return False
 
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the stage was taken away from its job."""
+        return (self.folder / WITHDRAWN).exists()
+
     def end(self) -> None:
         """Have the job end this stage, or not begin with it, and go on with others."""
         if not self.withdraw():

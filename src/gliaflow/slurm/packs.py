@@ -5,21 +5,24 @@ same. It asks for several times what one of them does, and runs so many at once,
 than a twentieth of `pack`, so there are never more than twenty in a lane.
 """
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Task
+from gliaflow.core.settings import Settings
 from gliaflow.errors import GliaflowError
 from gliaflow.slurm.kept import SCRIPT, Place
 from gliaflow.slurm.site import commands
-from gliaflow.slurm.site.commands import Away
+from gliaflow.slurm.site.commands import Away, Node, Refused
 from gliaflow.slurm.site.profile import Profile
 from gliaflow.slurm.site.script import limit, megabytes, script, wanted
 from gliaflow.slurm.wrapper import replace
 
-GATHER_SECONDS = 0.5  # without a further stage, before a job is submitted
+GATHER_SECONDS, GATHER_MOST_SECONDS = 0.5, 5.0  # without a further stage, or at most, before a job is submitted
 MOST = 20  # stages in one lane of a job
 OVERDUE = 2  # so many times as long as it was thought to take, a stage keeps others waiting
 AWAY_SECONDS = 600.0  # that the cluster may be away when a job is submitted
@@ -83,7 +86,8 @@ class Packs:
         self._profile, self._known = profile, known
         self._open = dict[tuple[str, ...], Job]()  # by what their stages ask for
         self._live = set[Job]()
-        self._nodes: list[tuple[int, int]] | None = None
+        self._nodes: list[Node] | None = None
+        self._narrow = False  # since Slurm has refused a wider job
         self._lock = threading.Lock()
 
     def submitted(self, member: Member, stop: threading.Event) -> Job:
@@ -139,59 +143,83 @@ class Packs:
 
     def _gather(self, job: Job, stop: threading.Event) -> None:
         """Wait until no more stages join the job, and there may be a further job."""
-        number = 0
-        while not job.full.is_set() and number != len(job.members):
+        number, deadline = 0, time.monotonic() + GATHER_MOST_SECONDS
+        while not job.full.is_set() and number != len(job.members) and time.monotonic() < deadline:
             number = len(job.members)
             job.full.wait(GATHER_SECONDS)
-        while not stop.is_set() and not self._may():
+        while not self._may(job) and not stop.is_set():
             stop.wait(TURN_SECONDS)
         with self._lock:
             job.full.set()
             self._open = {kind: one for kind, one in self._open.items() if one is not job}
-            self._live.add(job)
 
-    def _may(self) -> bool:
-        jobs = self._profile.jobs
-        return not jobs or not self._profile.pack or len(self._live) < jobs
+    def _may(self, job: Job) -> bool:
+        """Whether the job may be submitted now, and then counts among those that are."""
+        with self._lock:
+            if self._profile.jobs and self._profile.pack and len(self._live) >= self._profile.jobs:
+                return False
+            self._live.add(job)
+            return True
+
+    def asks(self, stage: Stage) -> Settings:
+        """What the stage asks for; where no node has a GPU it runs without, as on a host that has none."""
+        settings = stage.settings
+        if settings.gpus and (found := self._rooms()) and not any(one.gpus for one in found):
+            return dataclasses.replace(settings, gpus=0)
+        return settings
 
     def _flags(self, member: Member, times: int = 1) -> list[str]:
-        return wanted(member.task.stage.settings, self._profile, member.task.number, member.exclude, times)
+        return wanted(self.asks(member.task.stage), self._profile, member.task.number, member.exclude, times)
+
+    def _rooms(self) -> list[Node]:
+        with self._lock:
+            if self._nodes is None:
+                self._nodes = commands.nodes(self._profile.partition)
+            return self._nodes
 
     def _width(self, member: Member) -> int:
         """How many stages like this one a job may run at once: so many as a node has room for, and the site allows."""
-        settings, profile = member.task.stage.settings, self._profile
-        if settings.gpus:
+        settings, profile = self.asks(member.task.stage), self._profile
+        if settings.gpus or self._narrow:
             return 1
-        with self._lock:
-            if self._nodes is None:
-                self._nodes = commands.nodes(profile.partition)
         memory = megabytes(settings, profile, member.task.number)
-        rooms = [min(cpus // settings.cpus, size // memory if memory else cpus) for cpus, size in self._nodes]
+        rooms = [
+            min(one.cpus // settings.cpus, one.megabytes // memory if memory else one.cpus) for one in self._rooms()
+        ]
         return max(1, min(max(rooms, default=1), profile.pack_cpus // settings.cpus))
 
     def _submit(self, job: Job, stop: threading.Event) -> str:
         """The id of the job, which is on the disk; nothing if the run is to end before there is one."""
-        first = job.members[0]
-        width = job.width = min(job.width, len(job.members))
+        place = job.members[0].place
+        job.width = min(job.width, len(job.members))
         for one in job.members if job.members[1:] else ():
-            one.place.join(first.place)
-        place, prepared = first.place, first.task.prepared
-        assert prepared.commands
-        text = script(
-            [one.task.stage.address for one in job.members],
-            [*self._flags(first, width), *limit([one.task.stage.settings for one in job.members], width)],
-            self._profile,
-            [one.place.folder for one in job.members],
-            name=place.name,
-            comment=place.comment,
-            cwd=prepared.commands.cwd,
-            width=width,
-        )
-        replace(place.folder / SCRIPT, text)
-        number = _asked(place, stop.is_set, stop.wait)
+            one.place.join(place)
+        while True:
+            replace(place.folder / SCRIPT, self._script(job))
+            try:
+                number = _asked(place, stop.is_set, stop.wait)
+                break
+            except Refused:  # where options of the site keep its jobs from the largest nodes
+                if job.width == 1:
+                    raise
+                job.width, self._narrow = 1, True
         for one in job.members if number else ():
             one.place.note_id(number)
         return number
+
+    def _script(self, job: Job) -> str:
+        first = job.members[0]
+        assert first.task.prepared.commands
+        return script(
+            [one.task.stage.address for one in job.members],
+            [*self._flags(first, job.width), *limit([one.task.stage.settings for one in job.members], job.width)],
+            self._profile,
+            [one.place.folder for one in job.members],
+            name=first.place.name,
+            comment=first.place.comment,
+            cwd=first.task.prepared.commands.cwd,
+            width=job.width,
+        )
 
 
 def _asked(place: Place, stopped: Callable[[], bool], wait: Callable[[float], object]) -> str:

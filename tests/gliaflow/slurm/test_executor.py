@@ -105,7 +105,7 @@ def test_without_commit_outputs_stay_out_of_the_cache_as_on_this_host(project: P
 
 def test_short_stages_that_are_ready_together_share_jobs(project: Project, programs: Programs) -> None:
     """What they leave is what they leave alone; of one that fails, the others know nothing."""
-    programs.put("sinfo", "echo 2 4000")
+    programs.put("sinfo", "echo '2 4000 (null)'")
     project.environment["PATH"] = f"{programs.folder}:{project.environment['PATH']}"
     project.write({".gliaflow/slurm.toml": 'pack = "20m"\n'})
     project.pipeline({f"s{n}": {"cmd": f"echo {n} > o{n}; exit {int(n == 3)}", "outs": [f"o{n}"]} for n in range(30)})

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gliaflow.slurm.kept import BELOW, Kept, Place, Whose
-from gliaflow.slurm.wrapper import ENDED, End, replace, signature
+from gliaflow.slurm.kept import BELOW, WITHDRAWN, Kept, Place, Whose
+from gliaflow.slurm.wrapper import ENDED, STOP, WORK, End, replace, signature
 
 
 def end(code: int, *outs: Path) -> End:
@@ -84,3 +84,23 @@ def test_folders_without_jobs_are_removed(tmp_path: Path, old: Place) -> None:
     again.open()
     again.close()
     assert not [*(tmp_path / BELOW).iterdir()]
+
+
+def test_a_stage_is_taken_from_its_job_by_whoever_is_first(old: Place) -> None:
+    (old.folder / WORK).touch()
+    assert [old.withdrawn, old.withdraw(), old.withdraw()] == [False, True, False]
+    assert (old.folder / WITHDRAWN).exists()
+    assert not (old.folder / WORK).exists()
+    old.end()
+    assert (old.folder / STOP).exists()
+
+
+def test_stages_that_share_a_job_are_told_from_other_jobs_by_its_first(tmp_path: Path) -> None:
+    run = Kept(tmp_path, "bbbb")
+    run.open()
+    first, second = run.new(Whose("a", "key")), run.new(Whose("b", "key"))
+    assert (first.packed, second.packed, second.comment) == (False, False, "2 bbbb")
+    for place in (first, second):
+        place.join(first)
+    assert (first.packed, second.packed) == (True, True)
+    assert (first.comment, second.comment) == ("1 bbbb", "1 bbbb")

@@ -55,7 +55,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """Nodes of four CPUs and 8 GB."""
     programs = Programs(tmp_path, monkeypatch)
     programs.put("sbatch", "echo $$")  # another number each time
-    programs.put("sinfo", "echo 4 8000")
+    programs.put("sinfo", "echo 4 8000 gpu:1")
     programs.put("squeue", "")
     return Cluster(tmp_path, programs)
 
@@ -166,6 +166,31 @@ def test_all_stages_of_a_job_that_is_refused_are(cluster: Cluster) -> None:
     for one in cluster.begin(Packs(Profile(pack="20m"), NONE), alike(3)):
         with pytest.raises(Refused, match="invalid partition specified: x: look at partition"):
             one.result(20)
+
+
+def test_a_job_that_is_too_wide_for_the_nodes_it_may_have_becomes_narrow(cluster: Cluster) -> None:
+    """And so do those after it."""
+    refuse = "echo 'sbatch: error: Requested node configuration is not available' >&2; exit 1"
+    cluster.programs.put("sbatch", f'grep -q cpus-per-task=1 "$2" && echo $$ || {{ {refuse}; }}')
+    packs = Packs(Profile(pack="20m"), NONE)
+    jobs = cluster.submit(packs, alike(3))
+    assert sizes(jobs) == [3]
+    assert jobs[0].width == 1
+    cluster.submit(packs, {f"t{n}": Settings() for n in range(3)})
+    assert len(cluster.programs.calls("sbatch")) == 3
+
+
+@pytest.mark.parametrize(
+    ("nodes", "asked"),
+    [("echo '4 8000 (null)'", 0), ("echo '4 8000 (null)'; echo '4 8000 gpu:a100:2'", 2), ("exit 1", 2)],
+)
+def test_where_no_node_has_a_gpu_stages_run_without(cluster: Cluster, nodes: str, asked: int) -> None:
+    """As on a host without one; where nobody knows, Slurm is asked for it."""
+    cluster.programs.put("sinfo", nodes)
+    packs = Packs(Profile(), NONE)
+    (job,) = cluster.submit(packs, {"s": Settings(gpus=2)})
+    assert packs.asks(Stage("s", (), Settings(gpus=2))).gpus == asked
+    assert (f"--gpus={asked}" in cluster.script(job)) is bool(asked)
 
 
 def test_a_run_that_is_to_end_submits_nothing(cluster: Cluster) -> None:

@@ -30,7 +30,7 @@ KEYS = (  # what Slurm says, and where what it refuses stands
     (r"node configuration is not available", "meta.cpus, meta.mem or meta.gpus"),
     (r"unrecognized option|invalid option|node name", "options of the profile"),
 )
-NODE = re.compile(r"^(\d+)\+? (\d+)\+?\s*$", re.MULTILINE)
+NODE = re.compile(r"^(\d+)\+? (\d+)\+? (\S+)\s*$", re.MULTILINE)
 FORMAT = "%i|%T|%r|%N|%k"
 ASK_SECONDS = 30.0  # that a command may take
 AWAY_PAUSE = 5.0  # seconds before a cluster that was away is asked again
@@ -115,14 +115,23 @@ def look(names: Sequence[str]) -> dict[str, Seen] | None:
     return found
 
 
-def nodes(partition: str) -> list[tuple[int, int]]:
-    """The kinds of nodes, as CPUs and MB of memory of the smallest of each; none where the cluster does not answer."""
-    line = ["sinfo", "--noheader", "--format=%c %m", *([f"--partition={partition}"] if partition else [])]
+@dataclass(frozen=True)
+class Node:
+    """A kind of node; of several, the least that they have."""
+
+    cpus: int
+    megabytes: int
+    gpus: bool
+
+
+def nodes(partition: str) -> list[Node]:
+    """The kinds of nodes of a partition, or of all; nothing where the cluster does not answer."""
+    line = ["sinfo", "--noheader", "--format=%c %m %G", *([f"--partition={partition}"] if partition else [])]
     try:
         ended = _run(line, dict(os.environ))
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return [(int(cpus), int(memory)) for cpus, memory in NODE.findall(ended.stdout)]
+    return [Node(int(cpus), int(memory), "gpu" in more) for cpus, memory, more in NODE.findall(ended.stdout)]
 
 
 def cancel(ids: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gliaflow.errors import UserError
-from gliaflow.slurm.site.commands import Away, Refused, Seen, cancel, look, nodes, submit
+from gliaflow.slurm.site.commands import Away, Node, Refused, Seen, cancel, look, nodes, submit
 from tests.gliaflow.slurm.programs import Programs
 
 
@@ -100,11 +100,11 @@ def test_all_are_cancelled_by_one_call(programs: Programs) -> None:
 
 
 def test_the_room_of_nodes(programs: Programs) -> None:
-    programs.put("sinfo", "echo '*** banner ***'; echo '64 256000'; echo '24+ 64000+'")
-    assert nodes("gpu") == [(64, 256000), (24, 64000)]
-    assert programs.calls("sinfo") == ["--noheader --format=%c %m --partition=gpu"]
+    programs.put("sinfo", "echo '*** banner ***'; echo '64 256000 gpu:a100:4(S:0-1)'; echo '24+ 64000+ (null)'")
+    assert nodes("gpu") == [Node(64, 256000, gpus=True), Node(24, 64000, gpus=False)]
+    assert programs.calls("sinfo") == ["--noheader --format=%c %m %G --partition=gpu"]
     assert nodes("")
-    assert programs.calls("sinfo")[1] == "--noheader --format=%c %m"
+    assert programs.calls("sinfo")[1] == "--noheader --format=%c %m %G"
 
 
 def test_of_a_cluster_that_does_not_answer_no_nodes_are_known(programs: Programs) -> None:
