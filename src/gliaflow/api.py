@@ -79,7 +79,7 @@ def reproduce(
         fallback: Run every stage through `dvc repro -s`, for a DVC whose internals moved.
         prefect: Tell the configured Prefect server of the run, if there is one.
         live: Start the Prefect server of this machine, if none is configured, and show the run there from the start.
-        audit: Look at the stages that run on this host: which files they open and do not declare.
+        audit: Look at the stages that run in this workspace: which files they open and do not declare.
 
     Returns:
         What became of each stage; also where stages failed.
@@ -157,6 +157,7 @@ def run(
         here: Executor = LocalExecutor(jobs, stdin=alone and not part and not _in_a_flow(), terminal=terminal)
         if audit:
             here = _watching(here, workspace)
+            ready = [one if one.travels else _watching(one, workspace) for one in ready]
         heard: list[Listener] = [relay]
         where = part.journals if part else folder(Path())
         seconds = last(where) if where else {}

@@ -4,6 +4,7 @@ The real Slurm is in tests/behaviour/test_slurm.py.
 """
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,20 @@ def test_without_commit_outputs_stay_out_of_the_cache_as_on_this_host(project: P
     assert project.left() == here.left()
     assert not [*(project.root / ".dvc/cache/files").rglob("*")]
     assert len(programs.calls("sbatch")) == 1
+
+
+def test_the_audit_looks_at_python_programs_on_other_nodes(project: Project, programs: Programs) -> None:
+    project.environment["PATH"] = f"{programs.folder}:{project.environment['PATH']}"
+    project.write({"work.py": "open('out', 'w').write(open('other').read())\n", "other": "1\n"})
+    line = f"{sys.executable} work.py"
+    project.pipeline(
+        {"s": {"cmd": line, "deps": ["work.py"], "outs": ["out"]}, "t": {"cmd": "cat other > two", "outs": ["two"]}}
+    )
+    told = project.gliaflow("repro", "--slurm", "--no-prefect", "--audit", "--json")
+    stages = {one["stage"]: one for one in json.loads(told.stdout)["stages"]}
+    assert stages["s"]["undeclared"] == {"read": ["other"], "wrote": []}
+    assert "t: only its Python programs were looked at" in told.stderr
+    assert len(programs.calls("sbatch")) == 2
 
 
 def test_short_stages_that_are_ready_together_share_jobs(project: Project, programs: Programs) -> None:

@@ -1,4 +1,4 @@
-"""The executor of this host, with stages that are looked at: it names what they open and do not declare.
+"""An executor of this workspace, with stages that are looked at: it names what they open and do not declare.
 
 Python tells by its audit hooks what it opens. What is not Python is followed by strace, where that is at hand. Neither
 changes what a stage computes, nor what DVC records of it.
@@ -19,21 +19,29 @@ from gliaflow.audit.imports import INIT, has_code
 from gliaflow.audit.watch import trace
 from gliaflow.audit.watch.notes import Notes, Opened
 from gliaflow.core.graph import Stage
+from gliaflow.core.job import keeps
 from gliaflow.core.ports import Ended, Executor, Lease, Listener, Run, Task
 from gliaflow.core.report import Message, Undeclared
 from gliaflow.errors import one_line
+from gliaflow.machine.local import LocalExecutor
 
 BLIND = "{}: only its Python programs were looked at; install strace, or let it follow processes, for the others"
+TAKEN = "{} was not looked at: an earlier run had begun it"
 DEAF = "{} was not looked at: its Python takes no notice of PYTHONPATH, or is older than 3.8"
 
 
 class Watching:
-    """Has `inner`, an executor of this host, run the stages of a DVC repository, and looks at what they open."""
+    """Has `inner`, whose stages run in this workspace, run those of a DVC repository, and looks at what they open.
+
+    Python tells its notes in a folder of the repository, also from another host. strace is used on this host alone.
+    """
 
     travels = False
 
     def __init__(self, inner: Executor, repo: Any) -> None:
         self._inner, self._files, self.ahead = inner, Files(repo), inner.ahead
+        self._traces = isinstance(inner, LocalExecutor)
+        self._kept = set[str]()
         self._declared = {stage.addressing: Declared.of(stage) for stage in repo.index.stages if stage.cmd}
         folder = Path(repo.tmp_dir, "gliaflow", "audit")
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,13 +67,21 @@ class Watching:
         """What the inner one says."""
         return self._inner.holders(stage)
 
+    def keeps(self, task: Task) -> bool:
+        """What the inner one says."""
+        if kept := keeps(self._inner, task):
+            self._kept.add(task.stage.address)
+        return kept
+
     def launch(self, task: Task, lease: Lease) -> "Watched":
         """Start a try that is looked at."""
+        kept = task.stage.address in self._kept
+        self._kept.discard(task.stage.address)
         commands, declared = task.prepared.commands, self._declared[task.stage.address]
         assert commands
         starts = started(commands.lines, declared.folder)
         notes = Notes(self._folder, self._files.tops, declared)
-        follow = () if starts.plain else trace.prefix()
+        follow = trace.prefix() if self._traces and not starts.plain else ()
         if follow:
             watched = replace(commands, prefix=(*follow, "-o", str(notes.folder / trace.NAME), "--"))
         else:
@@ -74,6 +90,9 @@ class Watching:
 
         def look(listener: Listener) -> Undeclared | None:
             opened = trace.opened(notes.folder, declared.folder) if follow else notes.taken()
+            if kept and not opened.processes:
+                listener.hear(Message(TAKEN.format(declared.address)))
+                return None
             if not starts.plain and not follow:
                 listener.hear(Message(BLIND.format(declared.address)))
             elif starts.programs and not opened.processes:
