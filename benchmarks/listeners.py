@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.clock import Took, timed
 from tests.support.repos import SOURCE, Project, environment
 
-STAGES, PAIRS, BAR = 176, 15, 1.05
+STAGES, PAIRS, BAR = 176, 25, 1.05
 START = "from gliaflow.__main__ import main; main()"
 QUIET = f"from gliaflow.workspace.workspace import Workspace; Workspace.recorded = lambda *_: None; {START}"
 METER = """
@@ -59,7 +59,7 @@ class Journal:
 def main() -> None:
     """Run the pairs, each beginning with the other one; exit code 1 if the bar is missed."""
     with TemporaryDirectory() as folder:
-        bare = Path(folder) / "bare"
+        bare = Path(folder) / "source"
         shutil.copytree(SOURCE / "gliaflow", bare / "gliaflow", ignore=shutil.ignore_patterns("__pycache__"))
         (bare / "gliaflow/resources/usage.py").write_text(METER)
         (bare / "gliaflow/journal/writer.py").write_text(JOURNAL)
