@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from gliaflow import api
 from gliaflow.audit.watch import executor, trace
 from gliaflow.core.options import Options
+from gliaflow.core.ports import Lease, Task
 from gliaflow.core.report import Message, Outcome, Undeclared
 from gliaflow.errors import UserError
+from gliaflow.machine.local import LocalExecutor, LocalRun
 from tests.support.fakes import Ear
 from tests.support.repos import Project, copies
 
@@ -214,3 +217,26 @@ def test_the_outcome_is_that_of_the_stage(project: Project) -> None:
     project.pipeline({"train": TRAIN})
     (result,) = api.reproduce(project.root, prefect=False, audit=True).results
     assert (result.outcome, Path(project.root, "model").read_text()) == (Outcome.RUN, "1\n2\nx")
+
+
+class Earlier(LocalExecutor):
+    """Runs stages as if a killed run had begun them, without any notes."""
+
+    def keeps(self, task: Task) -> bool:
+        return bool(task)
+
+    def launch(self, task: Task, lease: Lease) -> LocalRun:
+        commands = task.prepared.commands
+        assert commands
+        bare = replace(commands, env={**commands.env, "PYTHONPATH": ""})
+        return super().launch(replace(task, prepared=replace(task.prepared, commands=bare)), lease)
+
+
+def test_a_stage_that_an_earlier_run_has_begun_is_not_looked_at(project: Project) -> None:
+    project.write(CODE)
+    project.pipeline({"train": TRAIN})
+    ear = Ear()
+    report = api.reproduce(project.root, executors=[Earlier()], listener=ear, prefect=False, audit=True)
+    assert [one.undeclared for one in report.results] == [None]
+    told = [event.text for event in ear.events if isinstance(event, Message)]
+    assert told == ["train was not looked at: an earlier run had begun it"]
