@@ -17,7 +17,7 @@ from typing import Protocol
 from gliaflow.core.explain import sentence
 from gliaflow.core.graph import Stage
 from gliaflow.core.ports import Ended, Executor, Lease, Listener, Run, Task, Workspace
-from gliaflow.core.report import Asked, Event, Line, Message, Outcome, Retry, StageResult, Undeclared, Used
+from gliaflow.core.report import Asked, Began, Event, Line, Message, Outcome, Retry, StageResult, Undeclared, Used
 from gliaflow.errors import one_line
 
 POLL_SECONDS = 0.2  # between two looks at slots and paths that another run holds
@@ -175,17 +175,17 @@ class Job:
 
     def __call__(self, log: Log) -> StageResult:
         """Try once; the result is delivered unless another try follows."""
-        began, tail = self._around.clock.now(), _Tail(self._around.listener, log)
+        tail = _Tail(self._around.listener, log, self._around.clock)
         self._number += 1
         self.again = False
         try:
             outcome, outputs = self._try(tail)
-            seconds = self._around.clock.now() - began
+            seconds = self._around.clock.now() - tail.began
             why, undeclared = sentence(self._task.prepared.why), self._undeclared
             result = StageResult(self.address, outcome, why, seconds, outputs, undeclared=undeclared)
         except Exception as error:
             self.release()
-            seconds = self._around.clock.now() - began
+            seconds = self._around.clock.now() - tail.began
             lines = tuple(tail.lines)
             result = StageResult(
                 self.address, Outcome.FAILED, seconds=seconds, error=error, tail=lines, undeclared=self._undeclared
@@ -252,14 +252,17 @@ class Job:
 
 
 class _Tail:
-    """Passes a stage's events on, and keeps its last lines."""
+    """Passes a stage's events on, and keeps its last lines, and when the commands of the try began."""
 
-    def __init__(self, listener: Listener, log: Log) -> None:
+    def __init__(self, listener: Listener, log: Log, clock: Clock) -> None:
         self.lines = deque[str](maxlen=TAIL)
-        self._listener, self._log = listener, log
+        self.began = clock.now()  # until they do: a cluster may let them wait for hours
+        self._listener, self._log, self._clock = listener, log, clock
 
     def hear(self, event: Event) -> None:
         self._listener.hear(event)
+        if isinstance(event, Began):
+            self.began = self._clock.now()
         if isinstance(event, Line) and event.whole:
             self.lines.append(event.text)
             self._log(event.text.replace("\0", "\ufffd"))  # PostgreSQL takes no NUL; with it would go its whole batch

@@ -26,7 +26,7 @@ class StageFacts:
     """The name of an `Outcome`; nothing as long as the stage has not ended."""
     why: str = ""
     seconds: float = 0.0
-    """How long the last try took, or what there was to do without a command."""
+    """How long the last try took since its commands began, or what there was to do without a command."""
     commands: list[str] = field(default_factory=list)
     """Those of the last try."""
     retries: list[str] = field(default_factory=list)

@@ -118,6 +118,16 @@ def test_the_audit_looks_at_python_programs_on_other_nodes(project: Project, pro
     assert len(programs.calls("sbatch")) == 2
 
 
+def test_what_a_stage_takes_is_not_how_long_it_waits_in_the_queue(project: Project, programs: Programs) -> None:
+    programs.put("sbatch", '(sleep 4; sh "$2") > /dev/null 2>&1 < /dev/null & echo 1')
+    project.environment["PATH"] = f"{programs.folder}:{project.environment['PATH']}"
+    project.pipeline({"s": {"cmd": "echo 1 > out", "outs": ["out"]}})
+    (stage,) = json.loads(project.gliaflow("repro", "--slurm", "--no-prefect", "--json").stdout)["stages"]
+    assert stage["seconds"] < 4
+    (kept,) = (project.root / ".dvc/tmp/gliaflow/runs").glob("seconds.json")
+    assert json.loads(kept.read_text())["s"] < 4
+
+
 def test_short_stages_that_are_ready_together_share_jobs(project: Project, programs: Programs) -> None:
     """What they leave is what they leave alone; of one that fails, the others know nothing."""
     programs.put("sinfo", "echo '2 4000 (null)'")
