@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from gliaflow.workspace.workspace import Workspace
 
 FLAGGED = ("pools", "slurm")  # the executors that have a flag of their own
+JOBS = ".dvc/tmp/gliaflow/slurm"  # there once a run has had jobs on a cluster
 EXECUTORS = "gliaflow.executors"  # the group of entry points under which packages bring theirs
 Say = Callable[[str], None]
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -140,7 +141,8 @@ def run(
         raise UserError("--audit does not go with --fallback, which runs stages through dvc; leave one of them out")
     flag = next((f"--{one}" for one in executors if one in FLAGGED), "--executor")
     if executors and (fallback or options.interactive):
-        raise UserError(f"{flag} does not go with --fallback or --interactive; leave one of them out")
+        rest = ", or give --no-slurm if a profile makes it the default" if flag == "--slurm" else ""
+        raise UserError(f"{flag} does not go with --fallback or --interactive; leave one of them out{rest}")
     with Relay([listener] if listener else []) as relay, _opened(root, options, relay, fallback, part) as workspace:
         asked = [targets] if isinstance(targets, str) else list(targets)
         graph = workspace.plan(asked)
@@ -152,6 +154,7 @@ def run(
             raise UserError(f"{flag} does not go with --no-commit: what other hosts make comes through caches")
         if pools and not prefect:
             raise UserError("stages are sent to other hosts through Prefect; leave --no-prefect out")
+        _check_left(graph, ready)
         alone = workspace.options.serial or graph.is_chain or (jobs or usable_cpus()) == 1
         terminal = listener.terminal if isinstance(listener, Shown) else None
         here: Executor = LocalExecutor(jobs, stdin=alone and not part and not _in_a_flow(), terminal=terminal)
@@ -304,6 +307,27 @@ def check(
             return declare(repo, asked)
 
 
+def _check_left(graph: Graph, executors: Sequence[Executor]) -> None:
+    """Look for stages that a killed run has left running on a cluster, which no other place may run beside that.
+
+    Raises:
+        UserError: there is one, and no executor would take it over.
+    """
+    root = top(Path())
+    if not root or not (root / JOBS).is_dir():
+        return
+    from gliaflow.slurm.earlier import running
+    from gliaflow.slurm.executor import SlurmExecutor
+
+    if any(isinstance(one, SlurmExecutor) for one in executors):
+        return
+    for address, number in running(root, (stage.address for stage in graph.stages)).items():
+        raise UserError(
+            f"stage '{address}' still runs as job {number} of a run that was killed; "
+            f"`gliaflow repro --slurm` takes it over, `scancel {number}` ends it"
+        )
+
+
 def default_executors(root: Path | str = ".") -> list[str]:
     """The executors that `gliaflow repro` uses without being told to: those that a profile makes the default.
 
@@ -327,6 +351,8 @@ def _executor(name: str) -> Executor:
     made = cast(Callable[..., Executor], found[entry].load())
     if not colon:
         return made()
+    if not profile:
+        raise UserError(f"'{name}' names no profile; leave the colon out, or write a name behind it")
     if not signature(made).parameters:
         raise UserError(f"the executor '{entry}' has no profiles; leave :{profile} out")
     return made(profile)

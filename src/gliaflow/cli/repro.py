@@ -109,11 +109,13 @@ def repro(
     if quiet and verbose:
         raise UserError("--quiet and --verbose contradict each other; leave one of them out")
     options = flags.options()
-    if slurm is None:
+    named = any(one.startswith(f"{SLURM}:") for one in executor)
+    if slurm is None and not named:
         from gliaflow.api import default_executors
 
         executor = (*executor, *default_executors(repo))
-    chosen = list(dict.fromkeys([*([POOLS] if pools else []), *([SLURM] if slurm else []), *executor]))
+    chosen = [*([POOLS] if pools else []), *([SLURM] if slurm and not named else []), *executor]
+    chosen = list(dict.fromkeys(chosen))
     if options.dry and not fallback:
         _foresee(repo, targets, options, as_json, quiet, chosen)
         return

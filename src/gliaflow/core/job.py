@@ -181,6 +181,8 @@ class Job:
         try:
             outcome, outputs = self._try(tail)
             seconds = self._around.clock.now() - tail.began
+            if self._used:  # of a try that went on while nobody listened
+                seconds = max(seconds, self._used.wall_seconds)
             why, undeclared = sentence(self._task.prepared.why), self._undeclared
             result = StageResult(self.address, outcome, why, seconds, outputs, undeclared=undeclared)
         except Exception as error:

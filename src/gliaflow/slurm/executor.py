@@ -7,33 +7,23 @@ import sys
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from gliaflow.core.graph import Stage
-from gliaflow.core.ports import Lease, NotYet, Task
+from gliaflow.core.ports import Lease, Task
 from gliaflow.errors import UserError
 from gliaflow.journal.folder import folder, top
 from gliaflow.journal.seconds import last
 from gliaflow.machine.local import defaults
 from gliaflow.resources.slots import THREADS
+from gliaflow.slurm.earlier import Earlier
 from gliaflow.slurm.job_run import JobRun
 from gliaflow.slurm.kept import NAME, Kept, Place, Whose
 from gliaflow.slurm.packs import Packs
-from gliaflow.slurm.site import commands
 from gliaflow.slurm.site.cluster import Cluster
 from gliaflow.slurm.site.profile import Profile, read_profile
 from gliaflow.slurm.site.script import limit, script, wanted
 from gliaflow.slurm.wrapper import WORK, Work, replace
-
-
-@dataclass
-class _Left:
-    """A job of a run that has ended."""
-
-    place: Place
-    id: str
-    alive: bool
 
 
 class _Permit:
@@ -67,9 +57,7 @@ class SlurmExecutor:
         self._packs = Packs(self.profile, last(where) if where else {})
         self._taken = set[_Permit]()
         self._bad = dict[str, set[str]]()  # nodes on which a stage was lost
-        self._left = dict[str, list[_Left]]()
-        self._adopted = dict[str, Place]()
-        self._mine = set[str]()  # stages that this run accepts
+        self._earlier = Earlier(self._kept, self._cluster)
         self._lock = threading.Lock()
 
     def accepts(self, stage: Stage) -> bool:  # noqa: ARG002 - those for a pool come before, if they are sent
@@ -85,26 +73,7 @@ class SlurmExecutor:
         if not shutil.which("sbatch"):
             raise UserError("sbatch is not on the PATH: run where jobs can be submitted, or leave --slurm out")
         self._kept.open()
-        self._mine = {stage.address for stage in stages}
-        left = [place for place in self._kept.left() if place.whose.address in self._mine]
-        if not left:
-            return
-        listed = commands.look(sorted({place.name for place in left}))
-        if listed is None:
-            raise UserError("a run that was killed has jobs, and squeue does not answer; try again when it does")
-        for place in left:
-            number = place.id or next((n for n, seen in listed.items() if seen.comment == place.comment), "")
-            seen = listed.get(number)
-            if number and not place.id:
-                place.note_id(number)
-            end = place.ended()
-            alive = end is None and bool(seen and not seen.over) and not place.withdrawn
-            if alive or (end is not None and place.whole(end)):
-                self._left.setdefault(place.whose.address, []).append(_Left(place, number, alive))
-                if alive:
-                    self._cluster.watch(number, place.name)
-            else:
-                place.remove()
+        self._earlier.look({stage.address for stage in stages})
 
     def tries(self, stage: Stage) -> int:
         """One, and the stage's retries."""
@@ -122,37 +91,14 @@ class SlurmExecutor:
         """Whether a job of a killed run makes, or has made, what the stage would make now.
 
         Raises:
-            NotYet: one that makes something else is not over; it is cancelled.
+            NotYet: one that makes something else at the same paths is not over, or another run has it.
         """
-        address = task.stage.address
-        for left in list(self._left.get(address, [])):
-            same = left.place.whose.key and left.place.whose.key == task.prepared.key and not task.forced
-            if same and address not in self._adopted:
-                left.place.hold()
-                self._adopted[address] = left.place
-            elif self._ends(left):
-                raise NotYet(f"job {left.id} of an earlier run is being cancelled")
-            else:
-                left.place.remove()
-            self._left[address].remove(left)
-        return address in self._adopted
-
-    def _ends(self, left: _Left) -> bool:
-        """Have a stage of an earlier run end, with its job if it is alone there; False if it has by now."""
-        if not left.alive or left.place.ended() or self._cluster.gone(left.id):
-            return False
-        if not left.place.packed:
-            self._cluster.cancel(left.id)
-            return True
-        if left.place.withdraw():
-            return False
-        left.place.end()
-        return True
+        return self._earlier.keeps(task)
 
     def launch(self, task: Task, lease: Lease) -> JobRun:  # noqa: ARG002
         """Prepare a job, or take that of a killed run."""
         address = task.stage.address
-        adopted = self._adopted.pop(address, None)
+        adopted = self._earlier.adopted(address)
         bad = self._bad.setdefault(address, set())
         return JobRun(task, self._cluster, self._packs, lambda: self._written(task), adopted, bad)
 
@@ -187,10 +133,7 @@ class SlurmExecutor:
 
     def close(self) -> None:
         """Cancel what no stage of this run has taken, and look no more."""
-        for left in (one for those in self._left.values() for one in those):
-            if self._ends(left) and left.place.packed:  # its job looks there whether it is to end
-                continue
-            left.place.remove()
+        self._earlier.close()
         self._cluster.close()
         self._kept.close()
 

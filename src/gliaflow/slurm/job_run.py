@@ -51,12 +51,17 @@ class JobRun:
         self._adopted, self._bad_nodes = adopted, bad_nodes
         self._stop = threading.Event()
         self._id = ""
+        self._place: Place | None = None
+        self._alone = False
         self._last = deque[str](maxlen=TAIL)
         self.pid = os.getpid()
 
     def stop(self, number: int) -> None:  # noqa: ARG002 - the job gets SIGTERM from Slurm
-        """Have the job cancelled."""
+        """Have the job cancelled; one that is only being submitted will find nothing to do."""
         self._stop.set()
+        if self._place and not self._id:
+            with suppress(OSError):
+                self._place.withdraw()
 
     def close(self) -> None:
         """Nothing of it runs here."""
@@ -65,17 +70,26 @@ class JobRun:
         """Submit the job, unless it runs already, and follow it to its end."""
         address, place = self._task.stage.address, self._adopted
         try:
-            if self._packs.asks(self._task.stage).gpus < self._task.stage.settings.gpus:
+            wanted, asked = self._task.stage.settings, self._packs.asks(self._task.stage)
+            if asked.gpus < wanted.gpus:
                 listener.hear(Message(f"{address} runs without a GPU: no node has one"))
+            if asked.cpus < wanted.cpus:
+                listener.hear(Message(f"{address} gets {asked.cpus} of {wanted.cpus} CPUs: no node has more"))
             if place:
                 listener.hear(Message(f"{address} goes on as job {place.id} of an earlier run"))
                 member = Member(self._task, place)
                 if ended := self._followed(member, Job([member], id=place.id), listener):
                     return ended
                 place.remove()
-            alone = self._task.number > 1
+            self._alone = self._alone or self._task.number > 1
             while True:
-                member = Member(self._task, self._written(), tuple(sorted(self._bad_nodes)), alone)
+                self._place = self._written()
+                if self._stop.is_set():
+                    self._place.withdraw()
+                avoided = tuple(sorted(self._bad_nodes))
+                member = Member(
+                    self._task, self._place, avoided, self._alone, lambda text: listener.hear(Message(text))
+                )
                 job = self._packs.submitted(member, self._stop)
                 try:
                     if ended := self._followed(member, job, listener):
@@ -83,7 +97,6 @@ class JobRun:
                 finally:
                     self._packs.leave(member, job)
                 member.place.remove()
-                alone = True
         except Refused as error:
             return Ended(UserError(f"Slurm refuses the job of stage '{address}': {error}"))
         except GliaflowError as error:
@@ -125,13 +138,14 @@ class JobRun:
                 node = seen.node if seen else ""
                 if not member.began and state != CANCELLED and place.packed and place.withdraw():
                     self._avoid(state, node)
+                    self._alone = True
                     return None
                 if now - gone > LATE_SECONDS.get(state, SOON_SECONDS):
                     log.read(last=True)
                     return self._lost(state, node, place)
             if not member.began and not stopped and job.overdue(now) and place.withdraw():
                 return None
-            if not member.began and not told and now - since > LATE_WORD_SECONDS:
+            if not (member.began or told or gone) and now - since > LATE_WORD_SECONDS:
                 told = True
                 reason = f" ({seen.reason})" if seen and seen.reason not in ("None", "") else ""
                 listener.hear(Message(f"{address} waits in the queue as job {job.id}{reason}"))
@@ -141,8 +155,8 @@ class JobRun:
                 self._stop.wait(LOOK_SECONDS if job.near(member) else FAR_SECONDS)
 
     def _end(self, place: Place) -> None:
-        """End the job; of one that this run took over and others are in, this stage alone."""
-        if place is self._adopted and place.packed:
+        """End the job; where others are in it and the run goes on, or did not submit it, this stage alone."""
+        if place.packed and (place is self._adopted or not self._stop.is_set()):
             place.end()
         else:
             self._cluster.cancel(self._id)
@@ -180,7 +194,8 @@ class JobRun:
     def _lost(self, state: str, node: str, place: Place) -> Ended:
         wanted, where = self._task.stage.settings, f" on {node}" if node else ""
         self._avoid(state, node)
-        place.withdraw()  # so that a job which was only believed to be lost cannot begin beside the next one
+        if not place.withdraw() and not state:  # only believed to be lost: it must not run beside the next one
+            self._end(place)
         mem = wanted.memory(self._task.number)
         asked = f" than the {human(mem)} of meta.mem" if mem else ""
         words = {
@@ -191,6 +206,8 @@ class JobRun:
             "BOOT_FAIL": f"was lost with its node{where}",
             CANCELLED: "was cancelled by somebody",
         }
+        if state == "FAILED" and not (place.folder / BEGAN).exists():
+            words[state] = f"ended{where} before its commands began: look at setup and python of the profile"
         text = words.get(state, f"has gone and told nothing of its end{where}")
         error = JobFailed(f"its job {self._id} {text}{self._output(place)}")
         return Ended(error, again=state in AGAIN, delay=wanted.retry_delay)
@@ -201,7 +218,7 @@ class JobRun:
         path = place.folder / OUTPUT
         with suppress(OSError):
             text = path.read_text(errors="replace").strip().splitlines()
-            return f": {plain(text[-1])} ({path})" if text else ""
+            return f": {plain(text[-1])} ({path})" if text else f" ({path})"
         return ""
 
 

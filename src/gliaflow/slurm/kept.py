@@ -1,6 +1,6 @@
 """What runs keep of their jobs, on the disk: so that the next run finds those of one that was killed.
 
-.dvc/tmp/gliaflow/slurm/RUN/lock   locked as long as the run lives
+.dvc/tmp/gliaflow/slurm/RUN/lock   locked as long as the run lives; beside it `closed`, if it came to its end
                         RUN/N/     a job: what it is to do (see `wrapper`), `stage` whose it is, and its `id`;
                                    `taken` is locked by the run that has taken it over, and `pack` is there if
                                    stages share the job: what tells it from others
@@ -19,7 +19,7 @@ from gliaflow.slurm.wrapper import ENDED, STOP, WORK, End, replace, signature
 
 BELOW = Path(".dvc/tmp/gliaflow/slurm")
 LOCK, TAKEN, STAGE, ID, SCRIPT = "lock", "taken", "stage", "id", "script.sh"
-PACK, WITHDRAWN = "pack", "withdrawn.json"
+PACK, WITHDRAWN, CLOSED = "pack", "withdrawn.json", "closed"
 NAME = "gliaflow-{run}"
 
 
@@ -89,9 +89,22 @@ class Place:
         if not self.withdraw():
             (self.folder / STOP).touch()
 
-    def hold(self) -> None:
-        """Keep other runs from taking the job, as long as this process lives."""
-        take(os.open(self.folder / TAKEN, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    def hold(self) -> bool:
+        """Keep other runs from taking the job, as long as this process lives; False if one has, or it is gone."""
+        with suppress(FileNotFoundError):
+            descriptor = os.open(self.folder / TAKEN, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                take(descriptor)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            return True
+        return False
+
+    @property
+    def adoptable(self) -> bool:
+        """Whether its run was killed: one that came to its end has recorded what its jobs made, or given it up."""
+        return not (self.folder.parent / CLOSED).exists()
 
     def ended(self) -> End | None:
         """How the job ended, once it has told."""
@@ -119,10 +132,12 @@ class Kept:
         self._lock = -1
 
     def open(self) -> None:
-        """Begin to keep jobs."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        """Begin to keep jobs; the folder is there once it is locked."""
+        partial = self._root / f".{self.run}"
+        partial.mkdir(parents=True)
+        self._lock = os.open(partial / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         take(self._lock)
+        partial.rename(self._folder)
 
     @property
     def shown(self) -> Place:
@@ -138,18 +153,23 @@ class Kept:
         return made
 
     def left(self) -> Iterator[Place]:
-        """The jobs of runs that have ended."""
-        for folder in sorted(self._root.glob("*/*/")):
-            if folder.parent != self._folder and not held(folder.parent / LOCK) and not held(folder / TAKEN):
+        """The jobs of runs that have ended, also those that another run has taken over."""
+        for folder in sorted(self._root.glob("[!.]*/*/")):
+            if folder.parent != self._folder and not held(folder.parent / LOCK):
                 with suppress(OSError, ValueError, KeyError, TypeError):
                     found = json.loads((folder / STAGE).read_text())
                     yield Place(folder, Whose(found["address"], found["key"], tuple(found["outs"])))
 
     def close(self) -> None:
-        """This run ends: folders of runs that have ended and left no job are removed."""
+        """This run ends: what has ended well is removed, and folders of runs that have ended and left no job are."""
         if self._lock < 0:
             return
+        (self._folder / CLOSED).touch()
+        for folder in self._folder.glob("*/"):
+            place = Place(folder, Whose(""))
+            if (end := place.ended()) and end["exit"]["code"] == 0:
+                place.remove()
         os.close(self._lock)
-        for folder in self._root.iterdir():
+        for folder in self._root.glob("[!.]*/"):
             if not [*folder.glob("*/")] and not held(folder / LOCK):
                 shutil.rmtree(folder, ignore_errors=True)

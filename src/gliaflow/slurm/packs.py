@@ -45,6 +45,8 @@ class Member:
     """Nodes that it should not get."""
     alone: bool = False
     """Whether it may share its job with no other."""
+    say: Callable[[str], object] = lambda _: None
+    """Told why the job is not submitted yet."""
     seconds: float = 0.0
     """That it is thought to take."""
     began: float = 0.0
@@ -105,6 +107,9 @@ class Packs:
             except Exception as error:  # each of its members raises it
                 job.error = error
             finally:
+                if not job.id:
+                    with self._lock:
+                        self._live.discard(job)
                 job.done.set()
         job.done.wait()
         if job.error:
@@ -162,11 +167,14 @@ class Packs:
             return True
 
     def asks(self, stage: Stage) -> Settings:
-        """What the stage asks for; where no node has a GPU it runs without, as on a host that has none."""
+        """What the stage asks for; where no node has so many CPUs, or a GPU, all that one has, as on a host."""
         settings = stage.settings
-        if settings.gpus and (found := self._rooms()) and not any(one.gpus for one in found):
-            return dataclasses.replace(settings, gpus=0)
-        return settings
+        if not settings.gpus and settings.cpus == 1:
+            return settings
+        if not (found := self._rooms()):
+            return settings
+        gpus = settings.gpus if any(one.gpus for one in found) else 0
+        return dataclasses.replace(settings, gpus=gpus, cpus=min(settings.cpus, max(one.cpus for one in found)))
 
     def _flags(self, member: Member, times: int = 1) -> list[str]:
         return wanted(self.asks(member.task.stage), self._profile, member.task.number, member.exclude, times)
@@ -197,7 +205,7 @@ class Packs:
         while True:
             replace(place.folder / SCRIPT, self._script(job))
             try:
-                number = _asked(place, stop.is_set, stop.wait)
+                number = _asked(job.members[0], stop)
                 break
             except Refused:  # where options of the site keep its jobs from the largest nodes
                 if job.width == 1:
@@ -222,10 +230,10 @@ class Packs:
         )
 
 
-def _asked(place: Place, stopped: Callable[[], bool], wait: Callable[[float], object]) -> str:
-    """The id that Slurm gave the job of a place; nothing if the run is to end before there is one."""
-    deadline = time.monotonic() + AWAY_SECONDS
-    while not stopped():
+def _asked(first: Member, stop: threading.Event) -> str:
+    """The id that Slurm gave the job of this stage; nothing if the run is to end before there is one."""
+    place, deadline, told = first.place, time.monotonic() + AWAY_SECONDS, False
+    while not stop.is_set():
         try:
             return commands.submit(place.folder / SCRIPT)
         except Away as error:
@@ -233,7 +241,11 @@ def _asked(place: Place, stopped: Callable[[], bool], wait: Callable[[float], ob
                 return number
             if time.monotonic() > deadline:
                 raise JobFailed(f"the cluster does not answer: {error}") from None
-        wait(commands.AWAY_PAUSE)
+            if not told:
+                told = True
+                address, minutes = first.task.stage.address, AWAY_SECONDS / 60
+                first.say(f"{address} is not submitted yet: {error}; trying again for {minutes:.0f} minutes")
+        stop.wait(commands.AWAY_PAUSE)
     return ""
 
 

@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -82,9 +83,15 @@ class Job:
                 here = self._left.popleft()
             except IndexError:
                 return
-            with suppress(FileNotFoundError):  # whoever wanted it is gone, or has it run in another job
+            try:
                 (here / WORK).rename(here / CLAIMED)
+            except FileNotFoundError:  # whoever wanted it is gone, or has it run in another job
+                continue
+            try:
                 self.code = self._run(here) or self.code
+            except Exception:  # a full disk, say: the run finds no word of its end, and what is printed here
+                self.code = 1
+                traceback.print_exc()
 
     def hear(self, number: int, _: FrameType | None) -> None:  # noqa: ARG002 - what ends a job ends its stages
         """Pass a signal on to all that runs; nothing more begins."""
@@ -103,16 +110,19 @@ class Job:
             process.stop(signal.SIGTERM)
         over = threading.Event()
         threading.Thread(target=_watch, args=(here / STOP, process, over), daemon=True).start()
-        with (here / LOG).open("ab", buffering=0) as log:
+        places = list[int]()
+        try:
+            with (here / LOG).open("ab", buffering=0) as log:
 
-            def on_line(text: str, whole: bool) -> None:
-                log.write((text + ("\n" if whole else "\r")).encode(errors="replace"))
+                def on_line(text: str, whole: bool) -> None:
+                    log.write((text + ("\n" if whole else "\r")).encode(errors="replace"))
 
-            places = list[int]()
-            ended = process.run(on_line, work["timeout"], lambda: places.append(len(places)))
-            os.fsync(log.fileno())
-        over.set()
-        self._running.discard(process)
+                ended = process.run(on_line, work["timeout"], lambda: places.append(len(places)))
+                os.fsync(log.fileno())
+        finally:
+            over.set()
+            self._running.discard(process)
+            process.close()  # whose commands must not go on, if nobody can tell what they print
         told: End = {
             "exit": asdict(ended),
             "place": places[-1],
@@ -160,16 +170,16 @@ def replace(path: Path, text: str) -> None:
 
 def signature(path: Path) -> list[int]:
     """What tells an output from another: how many files there are, their bytes, and the newest time in nanoseconds."""
-    files = [*_files(path)]
-    stats = [one.stat() for one in files]
-    return [len(files), sum(one.st_size for one in stats), max((one.st_mtime_ns for one in stats), default=0)]
+    stats = [*_stats(path)]
+    return [len(stats), sum(one.st_size for one in stats), max((one.st_mtime_ns for one in stats), default=0)]
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        yield from (one for one in path.rglob("*") if one.is_file())
-    elif path.exists():
-        yield path
+def _stats(path: Path) -> Iterator[os.stat_result]:
+    """Of all files there, but for those that vanish meanwhile."""
+    for one in path.rglob("*") if path.is_dir() else [path]:
+        with suppress(OSError):
+            if one.is_file():
+                yield one.stat()
 
 
 def read_exit(end: End) -> Exit:

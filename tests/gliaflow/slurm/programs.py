@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from gliaflow.core.graph import Stage
+from gliaflow.core.ports import Commands, Prepared, Task
+from gliaflow.core.report import Outcome
+from gliaflow.core.settings import Settings
+
 
 class Programs:
     """A folder of shell scripts, in front of the PATH."""
@@ -23,3 +28,10 @@ class Programs:
         """The arguments of each call so far."""
         path = self.folder / f"{name}.calls"
         return path.read_text().splitlines() if path.exists() else []
+
+
+def task(root: Path, line: str, key: str = "key", settings: Settings | None = None, **more: object) -> Task:
+    """A try of the stage `s`, which runs a line of shell in the folder `root`."""
+    commands = Commands([line], [["/bin/sh", "-c", line]], str(root), {"DVC_STAGE": "s"})
+    prepared = Prepared(Outcome.RUN, commands=commands, key=key, outs=(str(root / "out"),))
+    return Task(Stage("s", (), settings or Settings()), prepared, **more)  # type: ignore[arg-type]

@@ -4,7 +4,10 @@ The real Slurm is in tests/behaviour/test_slurm.py.
 """
 
 import json
+import signal
+import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,45 +15,16 @@ from pathlib import Path
 import pytest
 
 from gliaflow.core.graph import Stage
-from gliaflow.core.ports import Commands, NotYet, Prepared, Task
-from gliaflow.core.report import Line, Outcome
+from gliaflow.core.ports import Task
+from gliaflow.core.report import Line
 from gliaflow.core.settings import Settings
 from gliaflow.errors import UserError
 from gliaflow.slurm.executor import SlurmExecutor, environment
-from gliaflow.slurm.kept import BELOW, Place
-from tests.gliaflow.slurm.programs import Programs
+from gliaflow.slurm.kept import BELOW
+from tests.gliaflow.slurm.programs import Programs, task
 from tests.support.fakes import Ear
-from tests.support.repos import Project, soon
-
-BANNER = 'echo "*** Welcome to the cluster, 12 nodes are down ***"'
-
-
-@pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
-    """A cluster of this host: a site's banner at each submission, and a squeue that fails every third time."""
-    made = Programs(tmp_path, monkeypatch)
-    number = f"$(wc -l < {made.folder}/sbatch.calls)"
-    made.put(
-        "sbatch", f'{BANNER}; shift; sh "$1" > /dev/null 2>&1 < /dev/null & echo; echo {number}; echo "*** Bye ***"'
-    )
-    made.put("squeue", f"n=$(wc -l < {made.folder}/squeue.calls); [ $((n % 3)) = 0 ] && exit 1; exit 0")
-    made.put("scancel", "exit 0")
-    return made
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like a DVC repository, to be in."""
-    made = tmp_path / "repository"
-    (made / ".dvc").mkdir(parents=True)
-    monkeypatch.chdir(made)
-    return made
-
-
-def task(root: Path, line: str, key: str = "key", settings: Settings | None = None, **more: object) -> Task:
-    commands = Commands([line], [["/bin/sh", "-c", line]], str(root), {"DVC_STAGE": "s"})
-    prepared = Prepared(Outcome.RUN, commands=commands, key=key, outs=(str(root / "out"),))
-    return Task(Stage("s", (), settings or Settings()), prepared, **more)  # type: ignore[arg-type]
+from tests.support.patience import PATIENCE
+from tests.support.repos import GLIAFLOW, Project, soon
 
 
 @pytest.mark.usefixtures("programs")
@@ -179,127 +153,20 @@ def test_no_more_jobs_are_submitted_at_once_than_the_profile_allows(root: Path) 
     assert executor.reserve(stage)
 
 
-def left_by_a_killed_run(root: Path, line: str, key: str = "key", *, wait: bool) -> None:
-    """The job of a run that noted its id, and then was there no more."""
-    executor, one = SlurmExecutor(), task(root, line, key)
-    executor.check([one.stage])
-    lease = executor.reserve(one.stage)
-    assert lease
-    run = executor.launch(one, lease)
-    if wait:
-        assert run.wait(Ear()).error is None
-    else:
-        place = run._written()
-        place.note_id("77")
-    executor._left.clear()
-    executor._cluster.close()
-    executor._kept.close()
-
-
-def test_what_a_killed_run_made_is_taken_and_not_made_again(root: Path, programs: Programs) -> None:
-    left_by_a_killed_run(root, "echo x >> begun; echo made > out", wait=True)
-    executor, one = SlurmExecutor(), task(root, "echo x >> begun; echo made > out")
-    executor.check([one.stage])
-    lease = executor.reserve(one.stage)
-    assert lease
-    assert executor.keeps(one)
-    assert executor.launch(one, lease).wait(Ear()).error is None
-    executor.close()
-    assert (root / "begun").read_text() == "x\n"
-    assert len(programs.calls("sbatch")) == 1
-
-
-@pytest.mark.usefixtures("programs")
-@pytest.mark.parametrize("other", ["key", "forced", "outputs"])
-def test_it_is_made_again_if_anything_is_not_the_same(root: Path, other: str) -> None:
-    left_by_a_killed_run(root, "echo made > out", wait=True)
-    if other == "outputs":
-        (root / "out").write_text("something of somebody's")
-    executor = SlurmExecutor()
-    one = task(root, "echo made > out", "another" if other == "key" else "key", forced=other == "forced")
-    executor.check([one.stage])
-    assert not executor.keeps(one)
-    executor.close()
-    assert not [*(root / BELOW).glob("*/*/")]
-
-
-def test_a_job_that_makes_something_else_is_cancelled_before_the_stage_may_begin(
-    root: Path, programs: Programs
+def test_a_run_that_is_interrupted_twice_while_it_submits_leaves_nothing_to_do(
+    project: Project, programs: Programs
 ) -> None:
-    left_by_a_killed_run(root, "true", wait=False)
-    programs.put("squeue", f"[ -s {programs.folder}/scancel.calls ] || echo '77|RUNNING|None|n1|1 x'")
-    executor, one = SlurmExecutor(), task(root, "true", "another")
-    executor.check([one.stage])
-    with pytest.raises(NotYet, match="job 77 of an earlier run is being cancelled"):
-        executor.keeps(one)
-    executor.close()
-    assert programs.calls("scancel")[0] == "77"
-
-
-def test_a_job_that_is_not_wanted_any_more_is_cancelled_at_the_end(root: Path, programs: Programs) -> None:
-    left_by_a_killed_run(root, "true", wait=False)
-    programs.put("squeue", "echo '77|PENDING|None||1 x'")
-    executor = SlurmExecutor()
-    executor.check([Stage("s")])
-    executor.close()
-    assert programs.calls("scancel") == ["77"]
-
-
-def test_jobs_of_which_nobody_can_tell_are_not_guessed_at(root: Path, programs: Programs) -> None:
-    left_by_a_killed_run(root, "true", wait=False)
-    programs.put("squeue", "exit 1")
-    with pytest.raises(UserError, match="squeue does not answer"):
-        SlurmExecutor().check([Stage("s")])
-
-
-def packed_by_a_killed_run(root: Path, programs: Programs, number: str) -> tuple[Place, Place]:
-    """Two stages in one job of a run that is there no more: `begun`, with which the job has begun, and `waits`."""
-    executor = SlurmExecutor()
-    executor.check([])
-    places = [executor._written(replace(task(root, "true"), stage=Stage(name))) for name in ("begun", "waits")]
-    for place in places:
-        place.join(places[0])
-        place.note_id(number)
-    (places[0].folder / "job.json").rename(places[0].folder / "claimed.json")
-    executor._kept.close()
-    programs.put("squeue", f"echo '{number}|RUNNING|None|n1|{places[0].comment}'")
-    return places[0], places[1]
-
-
-def test_of_a_job_that_stages_share_those_that_changed_are_ended_alone(root: Path, programs: Programs) -> None:
-    begun, waits = packed_by_a_killed_run(root, programs, "77")
-    executor, tasks = SlurmExecutor(), {}
-    for name in ("begun", "waits"):
-        tasks[name] = replace(task(root, "true", "another"), stage=Stage(name))
-    executor.check([one.stage for one in tasks.values()])
-    with pytest.raises(NotYet, match="job 77 of an earlier run is being cancelled"):
-        executor.keeps(tasks["begun"])
-    assert (begun.folder / "stop").exists()
-    assert not executor.keeps(tasks["waits"])
-    assert not waits.folder.exists()  # so that its job has nothing to begin with
-    executor.close()
-    assert programs.calls("scancel") == []
-
-
-def test_of_a_job_that_stages_share_those_that_are_the_same_are_taken_over(root: Path, programs: Programs) -> None:
-    begun, waits = packed_by_a_killed_run(root, programs, "77")
-    executor = SlurmExecutor()
-    one = replace(task(root, "true"), stage=Stage("waits"))
-    executor.check([one.stage])
-    assert executor.keeps(one)
-    lease = executor.reserve(one.stage)
-    assert lease
-    run = executor.launch(one, lease)
-    ear = Ear()
-    with ThreadPoolExecutor() as pool:
-        ended = pool.submit(run.wait, ear)
-        assert soon(lambda: ear.events)
-        run.stop(15)
-        assert isinstance(ended.result(20).error, InterruptedError)
-    assert not (waits.folder / "job.json").exists()
-    assert begun.folder.exists()
-    executor.close()
-    assert programs.calls("scancel") == []  # the other stage is not of this run
+    programs.put("sbatch", 'sleep 3; sh "$2" > /dev/null 2>&1 < /dev/null & wait; echo 1')
+    project.environment["PATH"] = f"{programs.folder}:{project.environment['PATH']}"
+    project.pipeline({"s": {"cmd": "touch begun", "outs": ["out"]}})
+    run = subprocess.Popen([*GLIAFLOW, "repro", "--slurm", "--no-prefect"], cwd=project.root, env=project.environment)
+    assert soon(lambda: programs.calls("sbatch"))
+    for _ in range(2):
+        run.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    assert run.wait(PATIENCE) != 0
+    time.sleep(4)
+    assert not (project.root / "begun").exists()
 
 
 def test_the_script_of_a_stage_can_be_seen_before_anything_runs(root: Path) -> None:

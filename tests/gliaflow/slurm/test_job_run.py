@@ -52,7 +52,7 @@ def waited(place: Place, bad: set[str], ear: Ear) -> Ended:
         ("NODE_FAIL", "was lost with its node on n1", True, ["n1"]),
         ("CANCELLED", "was cancelled by somebody", False, []),
         ("COMPLETED", "has gone and told nothing of its end on n1", True, []),
-        ("FAILED", "has gone and told nothing of its end on n1", True, []),
+        ("FAILED", "ended on n1 before its commands began: look at setup and python of the profile", True, []),
     ],
 )
 def test_each_state_means_what_it_means(

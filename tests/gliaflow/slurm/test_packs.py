@@ -100,7 +100,7 @@ def test_no_lane_has_more_than_twenty_and_no_job_more_lanes_than_a_node_has_room
     [
         (Settings(), Profile(pack="20m"), 4),
         (Settings(cpus=2), Profile(pack="20m"), 2),
-        (Settings(cpus=8), Profile(pack="20m"), 1),
+        (Settings(cpus=3), Profile(pack="20m"), 1),
         (Settings(), Profile(pack="20m", pack_cpus=1), 1),
         (Settings(), Profile(pack="20m", mem="3000"), 2),
         (Settings(mem=(5 << 30,)), Profile(pack="20m"), 1),
@@ -159,6 +159,22 @@ def test_while_there_are_as_many_jobs_as_the_site_allows_stages_gather(cluster: 
     packs.leave(cluster.members["first"], first)
     assert sizes([one.result(20) for one in waiting]) == [4]
     assert len(cluster.programs.calls("sbatch")) == 2
+
+
+def test_a_job_that_is_refused_keeps_no_other_waiting(cluster: Cluster) -> None:
+    refuse = "echo 'sbatch: error: Memory specification can not be satisfied' >&2; exit 1"
+    cluster.programs.put("sbatch", f'grep -q mem=400 "$2" && {{ {refuse}; }} || echo $$')
+    packs = Packs(Profile(pack="20m", jobs=1), NONE)
+    (refused,) = cluster.begin(packs, {"big": Settings(mem=(400 << 20,))})
+    with pytest.raises(Refused):
+        refused.result(20)
+    assert sizes(cluster.submit(packs, {"a": Settings()})) == [1]
+
+
+def test_a_stage_gets_all_the_cpus_there_are_as_on_a_host(cluster: Cluster) -> None:
+    packs = Packs(Profile(), NONE)
+    (job,) = cluster.submit(packs, {"s": Settings(cpus=64)})
+    assert "--cpus-per-task=4" in cluster.script(job)
 
 
 def test_all_stages_of_a_job_that_is_refused_are(cluster: Cluster) -> None:

@@ -162,3 +162,12 @@ def test_once_slurm_ends_a_job_no_further_stage_begins(tmp_path: Path) -> None:
     assert json.loads((first / ENDED).read_text())["signalled"]
     assert (second / WORK).exists()
     assert not (second / "ran").exists()
+
+
+def test_a_stage_of_which_nothing_can_be_told_does_not_stop_those_behind_it(tmp_path: Path) -> None:
+    """Here its log cannot be written; what is printed tells why."""
+    first, second = put(tmp_path / "1", "true"), put(tmp_path / "2", "true")
+    (first / LOG).mkdir()
+    assert job(first, second).wait(PATIENCE) == 1
+    assert not (first / ENDED).exists()
+    assert code(second) == 0

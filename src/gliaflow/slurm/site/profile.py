@@ -19,6 +19,25 @@ GPUS = "--gpus={n}"
 TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smh])")
 MEMORY = re.compile(r"([0-9]+)([KMGT]?)B?", re.IGNORECASE)
 MB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2}
+LONGEST_SECONDS = 7 * 24 * 3600
+QUOTES = "\"'\\"
+OURS = frozenset(  # options by which gliaflow finds and follows its jobs
+    (
+        "--array",
+        "-a",
+        "--job-name",
+        "-J",
+        "--comment",
+        "--chdir",
+        "-D",
+        "--output",
+        "-o",
+        "--error",
+        "-e",
+        "--input",
+        "-i",
+    )
+) | {"--open-mode", "--requeue", "--wrap", "--wait", "-W", "--parsable", "--test-only"}
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -78,6 +97,8 @@ def read_profile(root: Path, name: str = "") -> Profile:
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if path.is_symlink():
+            raise BadInput(f"{path} is a link to nothing; mend it, or remove it") from None
         if name:
             raise BadInput(f"{path}: no such profile; write it, or leave the name out") from None
         return Profile()
@@ -112,9 +133,23 @@ def _wrong(one: dataclasses.Field[object], value: object) -> str:
         known = isinstance(value, str) and Profile(mem=value).megabytes
         return "" if known or value == "" else "it should be a size such as 2G or 800M"
     if one.name == "pack":
-        long = isinstance(value, str) and Profile(pack=value).pack_seconds
-        return "" if long else "it should be a time such as 20m, 90s or 1h"
+        long = isinstance(value, str) and 0 < Profile(pack=value).pack_seconds <= LONGEST_SECONDS
+        return "" if long else "it should be a time such as 20m, 90s or 1h, a week at most"
     if one.name in ("options", "setup"):
-        right = isinstance(value, list) and all(isinstance(line, str) and line.isprintable() for line in value)
-        return "" if right else "it should be a list of texts, a line each"
-    return "" if isinstance(value, str) and value.isprintable() else "it should be a text"
+        if not isinstance(value, list) or not all(isinstance(line, str) and line.isprintable() for line in value):
+            return "it should be a list of texts, a line each"
+        return next(filter(None, map(_refused, value)), "") if one.name == "options" else ""
+    if not isinstance(value, str) or not value.isprintable():
+        return "it should be a text"
+    return "it may hold no quote and no backslash" if set(value) & set(QUOTES) and one.name != "python" else ""
+
+
+def _refused(option: str) -> str:
+    """Why an option of sbatch cannot be one of the site's, if so."""
+    name = option.partition("=")[0].split()[0] if option.strip() else ""
+    if not name.startswith("-"):
+        return f"{option!r} should begin with -"
+    if set(option) & set(QUOTES):
+        return f"{option!r} may hold no quote and no backslash"
+    short = name[:2] if not name.startswith("--") else ""
+    return f"{short or name} is for gliaflow to say" if name in OURS or short in OURS else ""

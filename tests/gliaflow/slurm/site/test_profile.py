@@ -45,6 +45,12 @@ def test_all_keys(tmp_path: Path) -> None:
         ('gpus = "--gpus=1"', "gpus is '--gpus=1': it needs {n}"),
         ("pack_cpus = 0", "pack_cpus is 0: it should be a whole number, at least 1"),
         ('pack = "20"', "pack is '20': it should be a time such as 20m"),
+        ('pack = "900h"', "pack is '900h': it should be a time such as 20m, 90s or 1h, a week at most"),
+        ("account = 'a\"b'", "it may hold no quote and no backslash"),
+        ('options = ["nice"]', "'nice' should begin with -"),
+        ('options = ["--nice=1", "--array=1-3"]', "--array is for gliaflow to say"),
+        ('options = ["-oout"]', "-o is for gliaflow to say"),
+        ("options = ['--x=\"']", "may hold no quote"),
         ('pack = "0m"', "pack is '0m': it should be a time"),
         ("pack = 20", "pack is 20: it should be a time"),
         ('mem = "much"', "mem is 'much': it should be a size such as 2G"),
@@ -81,3 +87,10 @@ def test_memory_in_the_unit_of_sbatch(mem: str, megabytes: int) -> None:
 def test_a_profile_may_be_the_default(tmp_path: Path) -> None:
     assert not read_profile(tmp_path).default
     assert read_profile(written(tmp_path, 'default = true\npack = "20m"\n')).default
+
+
+def test_a_profile_that_is_a_link_to_nothing_is_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / ".gliaflow").mkdir()
+    (tmp_path / ".gliaflow/slurm.toml").symlink_to(tmp_path / "gone")
+    with pytest.raises(BadInput, match="is a link to nothing"):
+        read_profile(tmp_path)
