@@ -7,6 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from gliaflow.journal.folder import journals
 from gliaflow.journal.reader import Tail
 from tests.support.browser import browser
 from tests.support.repos import Project
@@ -31,7 +32,7 @@ def pipeline(project: Project) -> None:
 
 
 def newest(project: Project) -> list[dict[str, Any]]:
-    path = sorted((project.root / ".dvc/tmp/gliaflow/runs").glob("*.jsonl"))[-1]
+    path = journals(project.root / ".dvc/tmp/gliaflow/runs")[-1]
     return [record for record, _ in Tail(path).new()]
 
 
@@ -101,6 +102,29 @@ def test_a_run_that_failed(project: Project, tmp_path: Path) -> None:
         assert "<b>no</b>" in told
         assert "exited with 3" in told
         assert tab.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_on_a_telephone_no_label_is_cut_off(project: Project, tmp_path: Path) -> None:
+    """Also of a short stage with a long name, between two that take longer."""
+    line = "sleep {}; echo 1 > {}"
+    names = ["first", "a-stage-with-a-name-of-some-length-at-all", "last"]
+    stages = {
+        name: {"cmd": line.format(0.3 * (number != 1), name), "outs": [name], "deps": names[number - 1 : number]}
+        for number, name in enumerate(names)
+    }
+    project.pipeline(stages)
+    project.flow()
+    project.gliaflow("report", "-o", "../run.html")
+    edges = (
+        "[...document.querySelectorAll('.label')].map(one => {{ const r = one.getBoundingClientRect(); return r.{} }})"
+    )
+    with browser() as tab:
+        for width in (1280, 390):
+            tab.show((tmp_path / "run.html").as_uri(), width)
+            lefts, rights = tab.evaluate(edges.format("left")), tab.evaluate(edges.format("right"))
+            assert len(lefts) == 3
+            assert min(lefts) >= 0
+            assert max(rights) <= width
 
 
 def test_as_one_document_for_a_program(project: Project) -> None:

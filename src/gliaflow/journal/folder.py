@@ -29,8 +29,16 @@ def top(root: Path) -> Path | None:
 
 
 def journals(where: Path) -> list[Path]:
-    """The journals in a folder, the oldest first: their names begin with the time."""
-    return sorted(where.glob(f"*{SUFFIX}"))
+    """The journals in a folder, the oldest first: their names begin with the second, in which there may be several."""
+    return sorted(where.glob(f"*{SUFFIX}"), key=_age)
+
+
+def _age(path: Path) -> tuple[str, int]:
+    """What journals are ordered by: the second in which the run began, and when it told last."""
+    told = 0
+    with suppress(OSError):
+        told = path.stat().st_mtime_ns
+    return path.name[: len("20261231-235959")], told
 
 
 def prune(where: Path) -> None:

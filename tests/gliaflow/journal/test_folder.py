@@ -64,3 +64,11 @@ def test_that_of_a_run_which_goes_on_stays(tmp_path: Path, monkeypatch: pytest.M
     assert running.path.exists()
     assert not ended.exists()
     running.close()
+
+
+def test_of_runs_that_began_in_the_same_second_the_one_that_told_last_is_the_newest(tmp_path: Path) -> None:
+    names = ["20260101-120000-f.jsonl", "20260101-120000-0.jsonl", "20260101-120001-5.jsonl", "20260101-115959-9.jsonl"]
+    for told, name in enumerate(names):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1000 + told, 1000 + told))
+    assert [path.name for path in journals(tmp_path)] == [names[3], names[0], names[1], names[2]]

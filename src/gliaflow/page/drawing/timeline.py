@@ -92,18 +92,19 @@ def _bars(run: RunFacts, rows: Sequence[StageFacts], hot: set[str]) -> Element:
         where = slots(one, every)
         text = f"{look(run, one).sign} {shortened(one.address, LETTERS)} {duration(run.seconds_of(one))}"
         drawn.append(_bar(run, one, top + 3, BAR_PX - 8, hot))
-        place_of_text, anchor, shift = _beside(begin, end)
-        label = tag("text", text, x=f"{place_of_text:.4%}", y=top + 16, dx=shift, class_=f"label {anchor}")
+        place_of_text, anchor = _beside(begin, end)
+        x = f"{place_of_text:.4%}"  # in the style too: where the page is narrow, some labels would be cut off there
+        label = tag("text", text, x=x, y=top + 16, class_=f"label {anchor}", style=f"--x: {x}")
         put(label, tag("tspan", f"  {where}", class_="where") if where else None)
         drawn.append(label)
     return _drawing(run, drawn, len(rows) * BAR_PX, f"When each of {len(rows)} stages ran", "bars")
 
 
-def _beside(begin: float, end: float) -> tuple[float, str, int]:
-    """Where the text of a bar has most room: at which part of the width, how it is anchored, and a shift in px."""
+def _beside(begin: float, end: float) -> tuple[float, str]:
+    """Where the text of a bar has most room: at which part of the width, and how it is anchored."""
     if end - begin > max(begin, 1 - end):
-        return begin, "start inside", 6
-    return (end, "start", 6) if 1 - end >= begin else (begin, "end", -6)
+        return begin, "start inside"
+    return (end, "start") if 1 - end >= begin else (begin, "end")
 
 
 def _bar(run: RunFacts, one: StageFacts, y: float, height: float, hot: set[str]) -> Element:
