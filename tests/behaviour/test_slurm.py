@@ -1,7 +1,7 @@
 """Stages as jobs of a real Slurm: the bytes of a local run, limits that reach the job, and what survives a kill.
 
 `GLIAFLOW_SLURM_KILLS` says how many kills at random moments, 8 by default, and `GLIAFLOW_SLURM_AWAY` for how many
-seconds a daemon is away.
+seconds slurmctld is away.
 """
 
 import os
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.server
 KILLS = int(os.environ.get("GLIAFLOW_SLURM_KILLS", "8"))
 SEED = 20261128
 AWAY_SECONDS = float(os.environ.get("GLIAFLOW_SLURM_AWAY", "6"))
+RESTART_SECONDS = 2.0  # of slurmd; for what it loses in longer, Slurm itself waits for minutes
 ON_SLURM = ("repro", "--slurm")
 
 
@@ -281,7 +282,7 @@ def strike(how: str, root: Path, run: "subprocess.Popen[bytes]", cluster: Slurm,
             draw.choice(processes(root)).kill()
     else:
         cluster.end(how)
-        time.sleep(AWAY_SECONDS)
+        time.sleep(AWAY_SECONDS if how == "slurmctld" else RESTART_SECONDS)
         cluster.start(how)
 
 
