@@ -124,7 +124,8 @@ class SlurmExecutor:
         work: Work = {
             "commands": [list(line) for line in prepared.commands.arguments],
             "cwd": prepared.commands.cwd,
-            "env": environment(task),
+            # the CPUs are its own, however many stages share the job
+            "env": environment(task) | {"SLURM_CPUS_PER_TASK": str(self._packs.asks(stage).cpus)},
             "timeout": stage.settings.timeout,
             "outs": list(prepared.outs),
         }
@@ -143,5 +144,4 @@ def environment(task: Task) -> dict[str, str]:
     assert task.prepared.commands
     env, threads = task.prepared.commands.env, task.stage.settings.threads
     found = defaults(env) | {name: text for name, text in env.items() if os.environ.get(name) != text}
-    found["SLURM_CPUS_PER_TASK"] = str(task.stage.settings.cpus)  # its own, however many stages share the job
     return found | (dict.fromkeys(THREADS, str(threads)) if threads else {})

@@ -102,6 +102,18 @@ def test_what_a_stage_takes_is_not_how_long_it_waits_in_the_queue(project: Proje
     assert json.loads(kept.read_text())["s"] < 4
 
 
+def test_a_stage_is_told_how_many_cpus_it_has(root: Path, programs: Programs) -> None:
+    """Not those that it asked for, where no node has so many."""
+    programs.put("sinfo", "echo '2 4000 (null)'")
+    executor, one = SlurmExecutor(), task(root, "echo $SLURM_CPUS_PER_TASK > out", settings=Settings(cpus=64))
+    executor.check([one.stage])
+    lease = executor.reserve(one.stage)
+    assert lease
+    assert executor.launch(one, lease).wait(Ear()).error is None
+    executor.close()
+    assert (root / "out").read_text() == "2\n"
+
+
 def test_short_stages_that_are_ready_together_share_jobs(project: Project, programs: Programs) -> None:
     """What they leave is what they leave alone; of one that fails, the others know nothing."""
     programs.put("sinfo", "echo '2 4000 (null)'")
