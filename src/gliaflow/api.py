@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from gliaflow.workspace.workspace import Workspace
 
 FLAGGED = ("pools", "slurm")  # the executors that have a flag of their own
-JOBS = ".dvc/tmp/gliaflow/slurm"  # there once a run has had jobs on a cluster
 EXECUTORS = "gliaflow.executors"  # the group of entry points under which packages bring theirs
 Say = Callable[[str], None]
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -148,7 +147,7 @@ def run(
         graph = workspace.plan(asked)
         if executors and workspace.options.interactive:
             raise UserError(f"{flag} asks nobody: unset core.interactive in DVC's config")
-        ready = [_executor(one) if isinstance(one, str) else one for one in executors]
+        ready = _executors(executors)
         pools = any(one.travels for one in ready)
         if pools and options.no_commit:
             raise UserError(f"{flag} does not go with --no-commit: what other hosts make comes through caches")
@@ -228,8 +227,7 @@ def foresee(
     options = replace(options, dry=True)
     with Relay([]) as relay, _opened(root, options, relay, fallback=False) as workspace:
         graph = workspace.plan([targets] if isinstance(targets, str) else list(targets))
-        ready = [_executor(one) if isinstance(one, str) else one for one in executors]
-        return explain.forecast(workspace, graph, partial(shows, ready))
+        return explain.forecast(workspace, graph, partial(shows, _executors(executors)))
 
 
 def _all_unchanged(graph: Graph) -> Report:
@@ -313,8 +311,10 @@ def _check_left(graph: Graph, executors: Sequence[Executor]) -> None:
     Raises:
         UserError: there is one, and no executor would take it over.
     """
+    from gliaflow.slurm.kept import BELOW
+
     root = top(Path())
-    if not root or not (root / JOBS).is_dir():
+    if not root or not (root / BELOW).is_dir():
         return
     from gliaflow.slurm.earlier import running
     from gliaflow.slurm.executor import SlurmExecutor
@@ -340,6 +340,10 @@ def default_executors(root: Path | str = ".") -> list[str]:
     from gliaflow.slurm.site.profile import read_profile
 
     return ["slurm"] if read_profile(found).default else []
+
+
+def _executors(wanted: Sequence[Executor | str]) -> list[Executor]:
+    return [_executor(one) if isinstance(one, str) else one for one in wanted]
 
 
 def _executor(name: str) -> Executor:

@@ -48,8 +48,7 @@ class SlurmExecutor:
         if not root:
             raise UserError("you are not inside of a DVC repository; `dvc init` makes one")
         self.profile: Profile = read_profile(root, name)
-        self._most = sys.maxsize if self.profile.pack else self.profile.jobs or sys.maxsize  # stages at once
-        self.ahead = self._most
+        self.ahead = sys.maxsize if self.profile.pack else self.profile.jobs or sys.maxsize  # packs count jobs
         run = uuid.uuid4().hex[:8]
         self._kept = Kept(root, run)
         self._cluster = Cluster([NAME.format(run=run)])
@@ -81,7 +80,7 @@ class SlurmExecutor:
 
     def reserve(self, stage: Stage) -> Lease | None:  # noqa: ARG002 - the cluster has slots of its own
         """The permit to submit a job, if there are not too many by now."""
-        return _Permit(self._taken) if len(self._taken) < self._most else None
+        return _Permit(self._taken) if len(self._taken) < self.ahead else None
 
     def holders(self, stage: Stage) -> str:  # noqa: ARG002
         """Nothing: that the profile allows so many jobs at once anybody expects."""
